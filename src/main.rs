@@ -1,0 +1,2 @@
+//! fleetbeat.
+fn main() {}
