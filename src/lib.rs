@@ -1,1 +1,3 @@
-//! fleetbeat.
+//! fleetbeat: how the engine touches the world.
+
+pub mod store;

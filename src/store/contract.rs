@@ -1,0 +1,136 @@
+//! The store contract. Both backends pass one conformance suite; nothing outside `store` knows which one runs.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    event::{Event, EventType},
+    health::{Evidence, State, Status},
+    ports::{EventLog, Ledger, Roll, StoreError},
+    roll::{Cluster, ClusterId},
+    rollup::Rollup,
+};
+use uuid::Uuid;
+
+/// Which events to read.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    /// Only events after this position.
+    pub after: i64,
+    /// Only of this cluster.
+    pub cluster_id: Option<ClusterId>,
+    /// Only of these types; all when empty.
+    pub event_types: Vec<EventType>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A transition as the history keeps it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredTransition {
+    /// Id of the event that told of it.
+    pub event_id: Uuid,
+    /// From.
+    pub old_state: State,
+    /// To.
+    pub new_state: State,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The deciding cause's word, `recovered` when nothing fails.
+    pub reason: String,
+    /// In public words.
+    pub message: Option<String>,
+    /// Score in the new state.
+    pub health_score: u8,
+    /// What convinced the engine.
+    pub evidence: Evidence,
+}
+
+/// A stretch of time in which the monitor observed nothing (it was stopped, or stalled).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// Whom it concerns; [`ClusterId::FLEET`] for everybody.
+    pub cluster_id: ClusterId,
+    /// From …
+    pub from: DateTime<Utc>,
+    /// … to.
+    pub to: DateTime<Utc>,
+    /// Why, in one word: `stopped`, `stalled`, `held`.
+    pub reason: String,
+}
+
+/// What the janitor may remove: everything older than these times.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Rollups and gaps that ended before.
+    pub checks_before: DateTime<Utc>,
+    /// Transitions before.
+    pub transitions_before: DateTime<Utc>,
+    /// Events before, as far as they are published.
+    pub events_before: DateTime<Utc>,
+    /// Rows per statement.
+    pub batch: u32,
+}
+
+/// The store. Every method returns within the store's own time limits (2 s by default), whatever the server does.
+#[async_trait]
+pub trait Store: Roll + Ledger + EventLog {
+    /// Registers clusters with the events that tell of it, all in one transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`] names the first name that is registered already; nothing was written then.
+    async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError>;
+
+    /// Replaces a cluster's metadata, if the stored generation is `expected`, with the event that tells of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Stale`] at another generation, [`StoreError::NotFound`] when it is not registered.
+    async fn update(&self, cluster: &Cluster, expected: i64, event: &Arc<Event>) -> Result<(), StoreError>;
+
+    /// Removes a cluster with its status, transitions and rollups. Its events stay.
+    ///
+    /// # Errors
+    /// As for [`Store::update`]; `expected` is not compared when `None`.
+    async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError>;
+
+    /// Appends events that tell of no change of a row (`MONITOR_DEGRADED`, `OBSERVATION_GAP`), with gaps to keep.
+    async fn append(&self, events: &[Arc<Event>], gaps: &[Gap]) -> Result<(), StoreError>;
+
+    /// Events by filter, in the order of their positions.
+    async fn events(&self, filter: &EventFilter) -> Result<Vec<Arc<Event>>, StoreError>;
+
+    /// A cluster's transitions within `[from, to)`, newest first, at most `limit`.
+    async fn transitions(
+        &self,
+        id: ClusterId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<StoredTransition>, StoreError>;
+
+    /// The newest transition before `at`: tells which state a window begins in.
+    async fn transition_before(&self, id: ClusterId, at: DateTime<Utc>)
+    -> Result<Option<StoredTransition>, StoreError>;
+
+    /// A cluster's rollups that start within `[from, to)`, oldest first. Several runs may share one start.
+    async fn rollups(&self, id: ClusterId, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Rollup>, StoreError>;
+
+    /// Gaps that overlap `[from, to)`, of this cluster and of the fleet, oldest first.
+    async fn gaps(&self, id: ClusterId, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Gap>, StoreError>;
+
+    /// When an earlier run last said that it was alive.
+    async fn last_alive(&self) -> Result<Option<DateTime<Utc>>, StoreError>;
+
+    /// One janitor's round: at most `retention.batch` rows of each kind. Returns how many rows went.
+    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError>;
+
+    /// Does it answer?
+    async fn ping(&self) -> Result<(), StoreError>;
+
+    /// Name of the backend: `sqlite` or `postgresql`.
+    fn backend(&self) -> &'static str;
+
+    /// Closes every connection.
+    async fn close(&self);
+}

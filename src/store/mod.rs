@@ -1,0 +1,5 @@
+//! What fleetbeat keeps: one contract, two backends.
+
+mod contract;
+
+pub use contract::{EventFilter, Gap, Retention, Store, StoredTransition};
