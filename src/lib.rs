@@ -1,3 +1,4 @@
 //! fleetbeat: how the engine touches the world.
 
+pub mod config;
 pub mod store;

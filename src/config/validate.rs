@@ -1,0 +1,208 @@
+//! Whether the values make sense: ranges, forms of URLs, and what is not safe.
+
+use std::time::Duration;
+
+use url::Url;
+
+use super::connection_url::has_stray_at_sign;
+use super::layers::Merged;
+use super::{ConfigError, ConnectionUrl, HealthCheck, Problem, Settings, Timing};
+
+const POSTGRES_SCHEMES: [&str; 2] = ["postgresql", "postgres"];
+const REDIS_SCHEMES: [&str; 6] =
+    ["redis", "rediss", "redis-cluster", "rediss-cluster", "redis-sentinel", "rediss-sentinel"];
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// Longest retention, in days.
+const TEN_YEARS: u32 = 3650;
+
+/// Collects every problem of the settings.
+pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigError> {
+    let mut checks = Checks { merged, problems: Vec::new() };
+    checks.urls(settings);
+    checks.server(settings);
+    checks.health_check(&settings.health_check);
+    checks.monitor(settings);
+    checks.probes(settings);
+    checks.storage(settings);
+    checks.names(settings);
+    match checks.problems.is_empty() {
+        true => Ok(()),
+        false => Err(ConfigError { problems: checks.problems }),
+    }
+}
+
+struct Checks<'a> {
+    merged: &'a Merged,
+    problems: Vec<Problem>,
+}
+
+impl Checks<'_> {
+    /// Keeps the first problem of a key: several cluster types may share one wrong value.
+    fn refuse(&mut self, key: &str, message: impl Into<String>) {
+        if self.problems.iter().all(|known| known.key != key) {
+            self.problems.push(self.merged.problem(key, message.into()));
+        }
+    }
+
+    fn within<T: PartialOrd + std::fmt::Debug>(&mut self, key: &str, value: T, low: T, high: T) {
+        if value < low || value > high {
+            self.refuse(key, format!("must be from {low:?} to {high:?}, not {value:?}"));
+        }
+    }
+
+    fn urls(&mut self, settings: &Settings) {
+        if let Some(path) = settings.database_url.expose().strip_prefix("sqlite:") {
+            if path.trim_start_matches('/').is_empty() || !path.starts_with("//") {
+                self.refuse("database_url", "names no file; write sqlite:///absolute/path.db");
+            }
+        } else {
+            self.url("database_url", &settings.database_url, &POSTGRES_SCHEMES);
+        }
+        self.url("redis_url", &settings.redis_url, &REDIS_SCHEMES);
+    }
+
+    fn url(&mut self, key: &str, value: &ConnectionUrl, schemes: &[&str]) {
+        if value.is_empty() {
+            return;
+        }
+        let broken = "is not a URL of the form scheme://user:password@host:port/name; special characters in the \
+                      password must be percent-encoded";
+        match Url::parse(value.expose()) {
+            Ok(url) if !schemes.contains(&url.scheme()) => {
+                let known = schemes.join(", ");
+                self.refuse(key, format!("has an unknown scheme; known are {known}"));
+            }
+            Ok(url) if has_stray_at_sign(&url) || url.host_str().unwrap_or_default().is_empty() => {
+                self.refuse(key, broken);
+            }
+            Ok(_) => {}
+            Err(_) => self.refuse(key, broken),
+        }
+    }
+
+    fn server(&mut self, settings: &Settings) {
+        let server = &settings.server;
+        let address = server.listen.address();
+        if !address.ip().is_loopback() {
+            self.refuse(
+                "server.listen",
+                format!(
+                    "refuses to listen on {address}: authentication is not configured, so only loopback addresses \
+                     (127.0.0.1, [::1]) are allowed"
+                ),
+            );
+        }
+        self.within("server.max_body_bytes", server.max_body_bytes, 1024, 1 << 30);
+        self.within("server.max_connections", server.max_connections, 1, 1_000_000);
+        self.within(
+            "server.request_timeout_seconds",
+            server.request_timeout,
+            Duration::from_secs(1),
+            Duration::from_secs(3600),
+        );
+    }
+
+    fn health_check(&mut self, health: &HealthCheck) {
+        let types = [
+            ("hub", health.hub()),
+            ("spoke", health.spoke()),
+            ("edge", health.edge()),
+            ("far_edge", health.far_edge()),
+        ];
+        for (name, timing) in types {
+            self.timing(name, &timing, health);
+        }
+        self.within("health_check.flap_changes", health.flap_changes, 2, 1000);
+        self.within("health_check.flap_window_seconds", health.flap_window, MILLISECOND, DAY);
+    }
+
+    fn timing(&mut self, name: &str, timing: &Timing, health: &HealthCheck) {
+        let own = |key: &str, is_own: bool| match is_own {
+            true => format!("health_check.per_type.{name}.{key}"),
+            false => format!("health_check.{key}"),
+        };
+        let overrides = match name {
+            "hub" => &health.per_type.hub,
+            "spoke" => &health.per_type.spoke,
+            "edge" => &health.per_type.edge,
+            _ => &health.per_type.far_edge,
+        };
+        let interval = format!("health_check.{name}_interval_seconds");
+        self.within(&interval, timing.interval, 10 * MILLISECOND, DAY);
+        let deadline = match health.timeout {
+            Some(_) => "health_check.timeout_seconds".to_owned(),
+            None => format!("health_check.{name}_timeout_seconds"),
+        };
+        self.within(&deadline, timing.deadline, MILLISECOND, timing.interval.max(MILLISECOND));
+        let key = own("failure_threshold", overrides.failure_threshold.is_some());
+        self.within(&key, timing.failure_threshold, 1, 100);
+        let key = own("success_threshold", overrides.success_threshold.is_some());
+        self.within(&key, timing.success_threshold, 1, 100);
+        let key = own("recheck_delay_seconds", overrides.recheck_delay.is_some());
+        self.within(&key, timing.recheck_delay, Duration::ZERO, DAY);
+    }
+
+    fn monitor(&mut self, settings: &Settings) {
+        let monitor = &settings.monitor;
+        let ratio = monitor.hold_ratio;
+        if !(ratio > 0.0 && ratio <= 1.0) {
+            self.refuse("monitor.hold_ratio", "must be above 0 and at most 1");
+        }
+        self.within("monitor.hold_min_clusters", monitor.hold_min_clusters, 1, 1_000_000);
+        for (at, canary) in monitor.canaries.iter().enumerate() {
+            if !matches!(canary.scheme(), "http" | "https") {
+                self.refuse(&format!("monitor.canaries[{at}]"), "must be an http or https URL");
+            }
+        }
+    }
+
+    fn probes(&mut self, settings: &Settings) {
+        let probes = &settings.probes;
+        self.within("probes.max_in_flight", probes.max_in_flight, 1, 1_000_000);
+        self.within("probes.max_handshakes", probes.max_handshakes, 1, 1_000_000);
+        self.within("probes.max_body_bytes", probes.max_body_bytes, 1024, 1 << 26);
+        self.within("probes.max_header_bytes", probes.max_header_bytes, 8192, 1 << 20);
+        self.within("probes.resolve_timeout_ms", probes.resolve_timeout, MILLISECOND, DAY);
+        let second = Duration::from_secs(1);
+        self.within("probes.keepalive_idle_seconds", probes.keepalive_idle, second, DAY);
+        self.within("probes.keepalive_interval_seconds", probes.keepalive_interval, second, DAY);
+        self.within("probes.keepalive_probes", probes.keepalive_probes, 1, 100);
+    }
+
+    fn storage(&mut self, settings: &Settings) {
+        let (store, recorder) = (&settings.store, &settings.recorder);
+        let hour = Duration::from_secs(3600);
+        self.within("store.max_connections", store.max_connections, 1, 1000);
+        self.within("store.acquire_timeout_ms", store.acquire_timeout, MILLISECOND, hour);
+        self.within("store.statement_timeout_ms", store.statement_timeout, MILLISECOND, hour);
+        self.within("recorder.flush_interval_ms", recorder.flush_interval, MILLISECOND, hour);
+        self.within("recorder.idle_flush_seconds", recorder.idle_flush, MILLISECOND, DAY);
+        let history = &settings.history;
+        let days = [
+            ("history.checks_retention_days", history.checks_retention_days),
+            ("history.transitions_retention_days", history.transitions_retention_days),
+            ("history.events_retention_days", history.events_retention_days),
+        ];
+        for (key, value) in days {
+            self.within(key, value, 1, TEN_YEARS);
+        }
+        self.within("registry.reconcile_seconds", settings.registry.reconcile, MILLISECOND, DAY);
+    }
+
+    fn names(&mut self, settings: &Settings) {
+        let events = &settings.events;
+        self.within("events.stream_max_length", events.stream_max_length, 1, u64::from(u32::MAX));
+        for (key, name) in [("events.channel_prefix", &events.channel_prefix), ("events.stream", &events.stream)] {
+            let printable = name.chars().all(|letter| letter.is_ascii_graphic());
+            if name.is_empty() || name.len() > 200 || !printable {
+                self.refuse(key, "must be 1 to 200 printable characters without spaces");
+            }
+        }
+        if tracing_subscriber::EnvFilter::try_new(&settings.log.level).is_err() {
+            self.refuse("log.level", "must be a level such as `info` or directives such as `info,fleetbeat=debug`");
+        }
+        self.within("discovery.periodic_refresh_hours", settings.discovery.periodic_refresh_hours, 1, 8760);
+        self.within("credentials.rotation_warning_days", settings.credentials.rotation_warning_days, 0, TEN_YEARS);
+    }
+}
