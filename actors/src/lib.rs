@@ -4,6 +4,7 @@
 //! from outside ([`ports`]).
 
 pub mod board;
+pub mod doubt;
 pub mod event;
 pub mod health;
 pub mod outbox;
@@ -11,3 +12,5 @@ pub mod ports;
 pub mod roll;
 pub mod rollup;
 pub mod target;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;

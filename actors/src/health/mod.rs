@@ -1,11 +1,18 @@
 //! What is true: pure health rules. No runtime, no clock, no I/O; every decision is a function of its arguments.
 
 mod cause;
+mod judge;
+mod machine;
 mod outcome;
+mod pace;
+pub mod score;
 mod status;
+pub mod threshold;
 mod transition;
 
 pub use cause::{Cause, Failure, NotRun};
+pub use judge::{Sight, judge};
+pub use machine::{Change, Effects, Input, Machine, Moment, PokeReason, StartCheck, Trust};
 pub use outcome::{CheckReport, Endpoint, Outcome};
 pub use status::{Connectivity, Finding, Findings, Memory, State, Status};
 pub use transition::{Evidence, Transition};

@@ -1,0 +1,120 @@
+//! The pace: when a cluster's next check is due, at a fixed rate in its own phase, and how many pokes it may have.
+
+use std::time::{Duration, Instant};
+
+use crate::target::Cadence;
+
+/// Pokes by closed connections that may come in a row; one more is earned each period.
+const POKES: f64 = 3.0;
+
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    cadence: Cadence,
+    recheck_delay: Duration,
+    due: Instant,
+    pokes: f64,
+    pokes_at: Instant,
+}
+
+impl Pace {
+    /// The first check is due now, or at this cluster's place (`phase`, any hash) in the period.
+    pub(super) fn new(cadence: Cadence, recheck_delay: Duration, phase: u64, now: Instant, at_once: bool) -> Self {
+        let due = if at_once { now } else { now + share(cadence.period, phase) };
+        Self { cadence, recheck_delay, due, pokes: POKES, pokes_at: now }
+    }
+
+    pub(super) const fn cadence(&self) -> Cadence {
+        self.cadence
+    }
+
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+
+    /// A recheck comes soon, but never later than half a period.
+    pub(super) fn recheck_delay(&self) -> Duration {
+        self.recheck_delay.min(self.cadence.period / 2)
+    }
+
+    /// The regular check woke: how late, and the next one is set. `Err` with the next due time when it woke so late
+    /// (the process was stopped) that everybody did: then each waits for its own place in the period again.
+    pub(super) fn wake(&mut self, now: Instant) -> Result<Duration, Instant> {
+        let lag = now.saturating_duration_since(self.due);
+        let missed = lag.as_nanos() / self.cadence.period.as_nanos().max(1);
+        let skip = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
+        self.due += self.cadence.period.saturating_mul(skip);
+        if lag > self.cadence.period / 2 { Err(self.due) } else { Ok(lag) }
+    }
+
+    /// Follows a changed cadence. True when the next check must come earlier than it was due.
+    pub(super) fn retune(&mut self, cadence: Cadence, now: Instant) -> bool {
+        let shorter = cadence.period < self.cadence.period;
+        if cadence.period != self.cadence.period {
+            self.due = self.due.min(now + cadence.period);
+        }
+        self.cadence = cadence;
+        shorter
+    }
+
+    /// Takes one poke from the budget, if there is one.
+    pub(super) fn afford_poke(&mut self, now: Instant) -> bool {
+        let periods = now.saturating_duration_since(self.pokes_at).as_secs_f64() / self.cadence.period.as_secs_f64();
+        self.pokes = (self.pokes + periods).min(POKES);
+        self.pokes_at = now;
+        let affordable = self.pokes >= 1.0;
+        if affordable {
+            self.pokes -= 1.0;
+        }
+        affordable
+    }
+}
+
+/// The part of `period` that a hash points to.
+fn share(period: Duration, phase: u64) -> Duration {
+    period.mul_f64((phase >> 11) as f64 / (1_u64 << 53) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(30);
+
+    fn pace(phase: u64, at_once: bool) -> (Pace, Instant) {
+        let now = crate::testing::instant();
+        let cadence =
+            Cadence { period: PERIOD, deadline: Duration::from_secs(10), failure_threshold: 2, success_threshold: 1 };
+        (Pace::new(cadence, Duration::from_secs(2), phase, now, at_once), now)
+    }
+
+    #[test]
+    fn a_start_is_spread_over_the_period_and_a_registration_is_at_once() {
+        let (pace_at_once, now) = pace(u64::MAX, true);
+        assert_eq!(pace_at_once.due(), now);
+        for (phase, least, most) in [(0, 0.0, 0.001), (1 << 63, 14.9, 15.1), (u64::MAX, 29.9, 30.0)] {
+            let (pace, now) = pace(phase, false);
+            let wait = (pace.due() - now).as_secs_f64();
+            assert!(wait >= least && wait <= most, "{phase}: {wait}");
+        }
+    }
+
+    #[test]
+    fn lateness_does_not_shift_the_rate() {
+        let (mut pace, now) = pace(0, true);
+        assert_eq!(pace.wake(now + Duration::from_secs(3)), Ok(Duration::from_secs(3)));
+        assert_eq!(pace.due(), now + PERIOD);
+    }
+
+    #[test]
+    fn after_a_long_stop_each_waits_for_its_own_place_again() {
+        let (mut pace, now) = pace(0, true);
+        assert_eq!(pace.wake(now + Duration::from_secs(100)), Err(now + 4 * PERIOD));
+    }
+
+    #[test]
+    fn a_server_that_always_closes_costs_one_more_check_a_period() {
+        let (mut pace, now) = pace(0, true);
+        let allowed = (0..600).filter(|second| pace.afford_poke(now + Duration::from_secs(*second))).count();
+        assert!((20..=23).contains(&allowed), "{allowed}");
+    }
+}
