@@ -1,4 +1,5 @@
 //! The tests' own servers: what `support` starts is real, dies and comes back as told, and leaves nothing behind.
+#![cfg(test)]
 
 mod support;
 
