@@ -1,2 +1,9 @@
-//! Load harness.
-fn main() {}
+//! The command line of the load harness.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,55 @@
+//! Commands: reading arguments and calling what does the work.
+
+mod behaviours;
+mod script;
+mod spokes;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Simulated spoke fleets for fleetbeat and whoever else watches clusters.
+#[derive(Parser)]
+#[command(name = "fleetbeat-loadtest", version, about, after_long_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Serve 200 spokes, write the file that registers them, let troubles happen for ten minutes:
+    fleetbeat-loadtest spokes --count 200 --write fleet.json --script-minutes 10
+  Register them:
+    curl -s -H 'content-type: application/json' -d @fleet.json http://127.0.0.1:8080/api/v1/clusters:import
+  Kill one (the control API's address is printed at the start):
+    curl -s -X PUT -H 'content-type: application/json' -d '{\"behaviour\":\"dead\"}' \\
+      http://127.0.0.1:8090/spokes/spoke-00001/behaviour
+  What a correct monitor must have said:
+    curl -s 'http://127.0.0.1:8090/truth?after=0'";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve simulated spokes until Ctrl-C
+    Spokes(spokes::SpokesArguments),
+    /// Print a generated script of troubles
+    Script(script::ScriptArguments),
+    /// List the behaviours a spoke can have
+    Behaviours,
+}
+
+/// Runs the command given on the command line.
+pub fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Spokes(arguments) => spokes::run(&arguments),
+        Command::Script(arguments) => script::run(&arguments),
+        Command::Behaviours => behaviours::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("fleetbeat-loadtest: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Black-box tests of the spoke simulator: real sockets, real TLS, the real control API.
+#![cfg(test)]
+
+mod behaviours;
+mod client;
+mod fleet;
