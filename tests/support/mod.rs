@@ -1,0 +1,26 @@
+//! What black-box tests share: real servers and the real binary, started and killed by the test that needs them, and the
+//! clients that look at them from the outside.
+#![cfg(test)]
+#![allow(dead_code, unused_imports, reason = "every test file uses its own part")]
+
+mod consumer;
+mod http;
+mod postgres;
+mod process;
+mod product;
+mod prometheus;
+mod redis;
+mod sse;
+mod tls;
+mod waiting;
+
+pub use consumer::{StreamEntry, Subscriber, stream_entries};
+pub use http::{Answer, Client};
+pub use postgres::Postgres;
+pub use process::{Running, Scratch, free_port};
+pub use product::Product;
+pub use prometheus::{Prometheus, check_metrics};
+pub use redis::Redis;
+pub use sse::{Live, LiveEvent};
+pub use tls::Authority;
+pub use waiting::{Settled, eventually};

@@ -1,0 +1,63 @@
+//! Waiting for something to become true, with a deadline.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::panic::Location;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// The answer of one look: settled with a value, or not yet and why.
+pub trait Settled {
+    /// What comes out once settled.
+    type Value;
+
+    /// The value, or what was seen instead.
+    fn settled(self) -> Result<Self::Value, String>;
+}
+
+impl Settled for bool {
+    type Value = ();
+
+    fn settled(self) -> Result<(), String> {
+        self.then_some(()).ok_or_else(|| "not yet true".to_owned())
+    }
+}
+
+impl<T> Settled for Option<T> {
+    type Value = T;
+
+    fn settled(self) -> Result<T, String> {
+        self.ok_or_else(|| "nothing yet".to_owned())
+    }
+}
+
+impl<T, E: Debug> Settled for Result<T, E> {
+    type Value = T;
+
+    fn settled(self) -> Result<T, String> {
+        self.map_err(|error| format!("{error:?}"))
+    }
+}
+
+/// Looks again and again until the look settles, and panics with the last thing seen when the deadline passes.
+#[track_caller]
+pub fn eventually<S: Settled>(within: Duration, look: impl AsyncFnMut() -> S) -> impl Future<Output = S::Value> {
+    waiting(within, look, Location::caller())
+}
+
+async fn waiting<S: Settled>(within: Duration, mut look: impl AsyncFnMut() -> S, caller: &Location<'_>) -> S::Value {
+    let end = Instant::now() + within;
+    let mut seen = "no look came back".to_owned();
+    loop {
+        match tokio::time::timeout_at(end, look()).await.map(Settled::settled) {
+            Ok(Ok(value)) => return value,
+            Ok(Err(instead)) => seen = instead,
+            Err(_) => {}
+        }
+        assert!(Instant::now() < end, "{caller}: not within {within:?}: {seen}");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
