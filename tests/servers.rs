@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use fred::prelude::*;
 use sqlx::{Connection, PgConnection};
-use support::{Client, Postgres, Prometheus, Redis, Subscriber, check_metrics, eventually, stream_entries};
+use support::{
+    Client, KubeApiserver, Postgres, Prometheus, Redis, Subscriber, check_metrics, eventually, stream_entries,
+};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -108,6 +110,24 @@ async fn prometheus_is_ready_dies_and_comes_back() {
     assert!(client.try_get("/-/ready").await.is_err());
     prometheus.start().await;
     client.get("/-/ready").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_kube_apiserver_lets_in_whom_it_should() {
+    let Some(mut server) = KubeApiserver::start_if_present().await else { return };
+    let namespaces = "/api/v1/namespaces?limit=1";
+    for (path, token, status) in [
+        ("/readyz", None, 200),
+        ("/readyz", Some("wrong"), 401),
+        (namespaces, Some(server.token()), 200),
+        (namespaces, None, 403),
+    ] {
+        let answer = server.ask(path, token).await.unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path} with {token:?}: {answer}");
+    }
+    server.kill();
+    assert!(server.ask("/readyz", None).await.is_err());
+    server.start().await;
 }
 
 #[test]

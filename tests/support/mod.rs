@@ -5,6 +5,7 @@
 
 mod consumer;
 mod http;
+mod kube;
 mod postgres;
 mod process;
 mod product;
@@ -16,6 +17,7 @@ mod waiting;
 
 pub use consumer::{StreamEntry, Subscriber, stream_entries};
 pub use http::{Answer, Client};
+pub use kube::KubeApiserver;
 pub use postgres::Postgres;
 pub use process::{Running, Scratch, free_port};
 pub use product::Product;

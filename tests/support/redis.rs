@@ -9,7 +9,7 @@ use fred::types::config::{TlsConfig, TlsConnector, TlsHostMapping};
 use rustix::process::Signal;
 
 use super::process::{Running, Scratch, free_port, tail};
-use super::tls::Authority;
+use super::tls::{Authority, trusting};
 use super::waiting::eventually;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(10);
@@ -171,8 +171,5 @@ fn connector(ca_file: &Path) -> TlsConnector {
     use rustls_pki_types::pem::PemObject;
     let mut roots = rustls::RootCertStore::empty();
     roots.add(rustls_pki_types::CertificateDer::from_pem_file(ca_file).unwrap()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
-    let config = config.with_root_certificates(roots).with_no_client_auth();
-    TlsConnector::Rustls(tokio_rustls::TlsConnector::from(Arc::new(config)))
+    TlsConnector::Rustls(tokio_rustls::TlsConnector::from(Arc::new(trusting(roots))))
 }

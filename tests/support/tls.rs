@@ -1,5 +1,7 @@
 //! A certificate authority of the test's own.
 
+use std::sync::Arc;
+
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Issues certificates for servers on this machine.
@@ -19,10 +21,24 @@ impl Authority {
         self.0.pem()
     }
 
+    /// A client's configuration that trusts this authority and no other.
+    pub fn client_config(&self) -> rustls::ClientConfig {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        trusting(roots)
+    }
+
     /// Certificate and key of a server reached as `localhost` or `127.0.0.1`.
     pub fn issue(&self) -> (String, String) {
         let params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
+}
+
+/// A client's configuration that trusts the given roots.
+pub fn trusting(roots: rustls::RootCertStore) -> rustls::ClientConfig {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    config.with_root_certificates(roots).with_no_client_auth()
 }

@@ -1,0 +1,159 @@
+//! A real kube-apiserver over a real etcd, where the machine has both (`tests/kube-apiserver` builds the first).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::process::{Running, Scratch, free_port, tail};
+use super::tls::Authority;
+use super::waiting::eventually;
+
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const TOKEN: &str = "a-real-token";
+
+/// A server with RBAC; dropped, it and its etcd are killed and their data removed.
+pub struct KubeApiserver {
+    program: PathBuf,
+    port: u16,
+    etcd_port: u16,
+    authority: Authority,
+    running: Option<Running>,
+    _etcd: Running,
+    scratch: Scratch,
+}
+
+impl KubeApiserver {
+    /// A server, or `None` with a line that says so on a machine without the binaries.
+    pub async fn start_if_present() -> Option<Self> {
+        let Some(program) = program() else {
+            eprintln!("SKIPPED: no kube-apiserver here; tests/kube-apiserver builds one");
+            return None;
+        };
+        let scratch = Scratch::new();
+        let authority = Authority::new();
+        let (certificate, key) = authority.issue();
+        scratch.write("server.crt", &certificate, None);
+        scratch.write("server.key", &key, None);
+        scratch.write("accounts.key", &authority.issue().1, None);
+        scratch.write("tokens.csv", &format!("{TOKEN},admin,1,\"system:masters\"\n"), None);
+        let (port, etcd_port) = (free_port(), free_port());
+        let etcd = start_etcd(&scratch, etcd_port);
+        let mut server = Self { program, port, etcd_port, authority, running: None, _etcd: etcd, scratch };
+        server.start().await;
+        Some(server)
+    }
+
+    /// Starts it again on the same port and data.
+    pub async fn start(&mut self) {
+        let file = |name: &str| self.scratch.path().join(name).display().to_string();
+        let flags = [
+            format!("--etcd-servers=http://127.0.0.1:{}", self.etcd_port),
+            format!("--secure-port={}", self.port),
+            "--bind-address=127.0.0.1".to_owned(),
+            "--advertise-address=127.0.0.1".to_owned(),
+            "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+            "--authorization-mode=RBAC".to_owned(),
+            "--service-account-issuer=https://127.0.0.1".to_owned(),
+            format!("--service-account-key-file={}", file("accounts.key")),
+            format!("--service-account-signing-key-file={}", file("accounts.key")),
+            format!("--token-auth-file={}", file("tokens.csv")),
+            format!("--tls-cert-file={}", file("server.crt")),
+            format!("--tls-private-key-file={}", file("server.key")),
+            format!("--cert-dir={}", file("certificates")),
+        ];
+        let log = self.scratch.path().join("log");
+        self.running = Some(Running::spawn(&self.program, None, &log, |command| {
+            command.args(flags);
+        }));
+        eventually(STARTS_WITHIN, async || {
+            let answer = self.ask("/readyz", None).await.map_err(|error| error.to_string());
+            match answer {
+                Ok(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+                other => Err(format!("{other:?}\n{}", tail(&self.log()))),
+            }
+        })
+        .await;
+    }
+
+    /// Its base URL.
+    pub fn url(&self) -> String {
+        format!("https://127.0.0.1:{}", self.port)
+    }
+
+    /// The authority of its certificate.
+    pub fn ca_pem(&self) -> String {
+        self.authority.pem()
+    }
+
+    /// A bearer token that may do anything.
+    pub fn token(&self) -> &'static str {
+        TOKEN
+    }
+
+    /// A whole answer, headers and body, as text.
+    pub async fn ask(&self, path: &str, token: Option<&str>) -> std::io::Result<String> {
+        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let name = rustls_pki_types::ServerName::try_from("127.0.0.1").map_err(std::io::Error::other)?;
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(self.authority.client_config()));
+        let mut connection = connector.connect(name, tcp).await?;
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n");
+        connection.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        self.running.as_ref().map(Running::log).unwrap_or_default()
+    }
+
+    /// SIGSTOP: it accepts connections and never answers.
+    pub fn pause(&mut self) {
+        self.running().pause();
+    }
+
+    /// SIGCONT.
+    pub fn resume(&mut self) {
+        self.running().resume();
+    }
+
+    /// SIGKILL; etcd stays.
+    pub fn kill(&mut self) {
+        self.running().kill();
+    }
+
+    /// An orderly shutdown; etcd stays.
+    pub async fn stop(&mut self) {
+        self.running().end(Signal::TERM, Duration::from_secs(30)).await;
+    }
+
+    fn running(&mut self) -> &mut Running {
+        self.running.as_mut().expect("started in the constructor")
+    }
+}
+
+fn start_etcd(scratch: &Scratch, port: u16) -> Running {
+    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", free_port()));
+    Running::spawn(Path::new("etcd"), None, &scratch.path().join("etcd.log"), |command| {
+        command.arg("--data-dir").arg(scratch.path().join("etcd"));
+        command.args(["--listen-client-urls", &client, "--advertise-client-urls", &client]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("default={peer}")]);
+    })
+}
+
+/// What `FLEETBEAT_KUBE_APISERVER` names, what `tests/kube-apiserver` built, or what the search path has.
+fn program() -> Option<PathBuf> {
+    let search_path = std::env::var_os("PATH").unwrap_or_default();
+    let find =
+        |name: &str| std::env::split_paths(&search_path).map(|folder| folder.join(name)).find(|path| path.exists());
+    find("etcd")?;
+    let named = std::env::var_os("FLEETBEAT_KUBE_APISERVER").map(PathBuf::from);
+    let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/kube-apiserver");
+    named.or_else(|| built.exists().then_some(built)).or_else(|| find("kube-apiserver"))
+}
