@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "every test file uses its own part")]
 
 mod consumer;
+mod fuzz;
 mod http;
 mod kube;
 mod postgres;
@@ -16,6 +17,7 @@ mod tls;
 mod waiting;
 
 pub use consumer::{StreamEntry, Subscriber, stream_entries};
+pub use fuzz::fuzz_api;
 pub use http::{Answer, Client};
 pub use kube::KubeApiserver;
 pub use postgres::Postgres;

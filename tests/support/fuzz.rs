@@ -1,0 +1,30 @@
+//! An API fuzzer (schemathesis) that reads the API's own description and tries what it allows and what it forbids.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use super::process::Scratch;
+
+/// Longest run, in seconds.
+const MAX_SECONDS: &str = "300";
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+
+/// Fuzzes the API described at a URL, leaving out paths that never end. Panics with the fuzzer's report when it finds a 5xx or
+/// an answer that is not described; says SKIPPED on a machine without the fuzzer (`tests/run` installs it). Blocks its thread.
+pub fn fuzz_api(description: &str, left_out: &[&str]) {
+    let Some(program) = std::env::var_os("FLEETBEAT_SCHEMATHESIS").map(PathBuf::from) else {
+        eprintln!("SKIPPED: no API fuzzer here; tests/run installs it");
+        return;
+    };
+    let scratch = Scratch::new();
+    let mut command = Command::new("timeout");
+    command.arg(MAX_SECONDS).arg(program).args(["run", description, "--checks", CHECKS, "--seed", "1"]);
+    command.args(["--phases", "examples,coverage,fuzzing", "--max-examples", "30", "--request-timeout", "10"]);
+    command.args(["--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", "--workers", "2"]);
+    for path in left_out {
+        command.args(["--exclude-path", path]);
+    }
+    let output = command.current_dir(scratch.path()).env("NO_COLOR", "1").output().unwrap();
+    let report = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&report));
+}
