@@ -75,6 +75,21 @@ fn imports_run_in_the_direction_of_the_arrows() {
 }
 
 #[test]
+fn the_engine_and_the_load_harness_depend_on_nothing_behind_the_walls() {
+    let mut broken = Vec::new();
+    for (manifest, crates) in [
+        ("actors/Cargo.toml", &["axum", "sqlx", "fred", "kube", "hyper", "rustls", "fleetbeat-loadtest"][..]),
+        ("loadtest/Cargo.toml", &["sqlx", "ractor", "fleetbeat-actors"][..]),
+    ] {
+        let text = std::fs::read_to_string(root().join(manifest)).unwrap();
+        let named = |line: &str| line.split(['.', ' ', '=']).next().unwrap_or_default().to_owned();
+        let found = text.lines().map(named).filter(|name| crates.contains(&name.as_str()));
+        broken.extend(found.map(|name| format!("{manifest} depends on {name}")));
+    }
+    assert_none("dependencies against the arrows", &broken);
+}
+
+#[test]
 fn only_the_demo_uses_the_load_harness() {
     let outside = sources(&["src"]).into_iter().filter(|file| !file.name.starts_with("src/cli/demo"));
     let broken: Vec<_> =
