@@ -1,5 +1,23 @@
 //! What fleetbeat keeps: one contract, two backends.
 
 mod contract;
+mod failure;
+mod migrations;
+mod options;
+mod sqlite;
+
+use std::sync::Arc;
 
 pub use contract::{EventFilter, Gap, Retention, Store, StoredTransition};
+pub use options::{OpenError, Place, StoreOptions};
+
+/// Opens the store that the options name, migrated to this binary's version.
+///
+/// # Errors
+/// [`OpenError::Unavailable`] is worth another try, the others want a person.
+pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, OpenError> {
+    match &options.place {
+        Place::File(path) => Ok(Arc::new(sqlite::SqliteStore::open(path, options).await?)),
+        Place::Server(_) => Err(OpenError::Url("not built yet".into())),
+    }
+}

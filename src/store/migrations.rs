@@ -1,0 +1,52 @@
+//! The migrations, embedded. Both backends have the same versions.
+
+use std::borrow::Cow;
+
+use sqlx::{
+    SqlSafeStr,
+    migrate::{MigrateError, Migration, MigrationType, Migrator},
+};
+
+use super::options::OpenError;
+
+type Script = (i64, &'static str, &'static str);
+
+/// Migrations of the embedded database.
+pub(super) const SQLITE: &[Script] =
+    &[(1, "roll and log", include_str!("../../migrations/sqlite/0001_roll_and_log.sql"))];
+
+/// Migrations of PostgreSQL.
+pub(super) const POSTGRES: &[Script] =
+    &[(1, "roll and log", include_str!("../../migrations/postgres/0001_roll_and_log.sql"))];
+
+/// A migrator for one backend.
+pub(super) fn migrator(scripts: &[Script]) -> Migrator {
+    let migration = |&(version, description, sql): &Script| {
+        Migration::new(version, Cow::Borrowed(description), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    Migrator::with_migrations(scripts.iter().map(migration).collect())
+}
+
+/// What a failed migration means for who starts the binary. `describe` puts the driver's error in public words.
+pub(super) fn translate(
+    error: MigrateError,
+    scripts: &[Script],
+    describe: impl FnOnce(&sqlx::Error) -> String,
+) -> OpenError {
+    let known = scripts.iter().map(|script| script.0).max().unwrap_or(0);
+    match error {
+        MigrateError::VersionMissing(found) if found > known => OpenError::Newer { found, known },
+        MigrateError::VersionMissing(found) => {
+            OpenError::Migration(format!("the database has version {found}, which this fleetbeat never had"))
+        }
+        MigrateError::VersionMismatch(version) => {
+            OpenError::Migration(format!("version {version} was applied with another text"))
+        }
+        MigrateError::Dirty(version) => OpenError::Migration(format!("version {version} was applied only in part")),
+        MigrateError::Execute(error) => OpenError::Unavailable(describe(&error)),
+        MigrateError::ExecuteMigration(error, version) => {
+            OpenError::Migration(format!("version {version}: {}", describe(&error)))
+        }
+        _ => OpenError::Migration("the list of applied migrations cannot be read".into()),
+    }
+}

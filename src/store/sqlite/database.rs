@@ -1,0 +1,182 @@
+//! The embedded database: opening the file, one writer, a pool of readers, and what its errors mean.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use fleetbeat_actors::ports::StoreError;
+use parking_lot::Mutex;
+use sqlx::{
+    ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use crate::store::{
+    failure::{Commit, Failure, within},
+    migrations::{self, migrator},
+    options::{OpenError, StoreOptions},
+};
+
+/// Largest write-ahead log that is kept between checkpoints, bytes.
+const WAL_KEPT_BYTES: &str = "67108864";
+/// Longest that opening and migrating may take.
+const OPEN_LIMIT: Duration = Duration::from_secs(60);
+
+pub(super) struct Database {
+    writer: SqlitePool,
+    pub(super) readers: SqlitePool,
+    limit: Duration,
+    /// Held as long as the store is open: two processes would give out the same positions.
+    lock: Mutex<Option<File>>,
+}
+
+impl Database {
+    pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        let lock = prepare(path)?;
+        let connect = SqliteConnectOptions::new()
+            .filename(path)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(options.statement_timeout)
+            .pragma("journal_size_limit", WAL_KEPT_BYTES)
+            .disable_statement_logging();
+        let unavailable = |error: sqlx::Error| OpenError::Unavailable(describe(&error));
+        tokio::time::timeout(OPEN_LIMIT, migrate(&connect))
+            .await
+            .map_err(|_| OpenError::Unavailable("the file stays locked".into()))??;
+        let pool = |connections| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(options.acquire_timeout)
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = pool(1).connect_with(connect.clone()).await.map_err(unavailable)?;
+        let readers = pool(options.max_connections.max(1)).connect_with(connect.read_only(true)).await;
+        let lock = Mutex::new(Some(lock));
+        Ok(Self { writer, readers: readers.map_err(unavailable)?, limit: options.call_timeout, lock })
+    }
+
+    /// Runs a call that only reads.
+    pub(super) async fn read<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
+        within(self.limit, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) }).await
+    }
+
+    /// A write transaction, which waits for its turn.
+    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Failure> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Runs a call that writes: `work` begins with [`Database::begin`] and ends with [`finish`].
+    pub(super) async fn write<T, F>(&self, work: impl FnOnce(Commit) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let commit = Commit::default();
+        let call = work(commit.clone());
+        within(self.limit, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) }).await
+    }
+
+    pub(super) async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        self.lock.lock().take();
+    }
+}
+
+/// Commits what went well and takes back what did not.
+pub(super) async fn finish<T>(
+    transaction: Transaction<'static, Sqlite>,
+    commit: &Commit,
+    done: Result<T, Failure>,
+) -> Result<T, Failure> {
+    match done {
+        Ok(value) => {
+            commit.sent();
+            transaction.commit().await?;
+            Ok(value)
+        }
+        Err(error) => {
+            transaction.rollback().await?;
+            Err(error)
+        }
+    }
+}
+
+async fn migrate(connect: &SqliteConnectOptions) -> Result<(), OpenError> {
+    let mut connection =
+        SqliteConnection::connect_with(connect).await.map_err(|error| OpenError::Unavailable(describe(&error)))?;
+    let done = migrator(migrations::SQLITE).run(&mut connection).await;
+    let _ = connection.close().await;
+    done.map_err(|error| migrations::translate(error, migrations::SQLITE, describe))
+}
+
+/// Makes the directory (0700) and the file (0600) where missing, and locks the neighbour `….lock`.
+fn prepare(path: &Path) -> Result<File, OpenError> {
+    let at = |path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::File { path, source }
+    };
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(at(directory))?;
+    }
+    let lock_path = PathBuf::from(format!("{}.lock", path.display()));
+    let lock = private_file(&lock_path).map_err(at(&lock_path))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
+    }
+    private_file(path).map_err(at(path))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).map_err(at(path))?;
+    Ok(lock)
+}
+
+fn private_file(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// The one place where the driver's errors get their meaning.
+fn translate(failure: Failure, committing: bool) -> StoreError {
+    let error = match failure {
+        Failure::Store(error) => return error,
+        Failure::Sql(error) => error,
+    };
+    let reason = describe(&error);
+    match &error {
+        // The database said no: nothing was committed.
+        sqlx::Error::Database(_) if passes_by(&error) => StoreError::Unavailable { reason, doubtful: false },
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed => {
+            StoreError::Unavailable { reason, doubtful: committing }
+        }
+        _ => StoreError::Broken(reason),
+    }
+}
+
+/// Is it an error of the moment (locked, disk full, input/output) and not of the statement?
+fn passes_by(error: &sqlx::Error) -> bool {
+    // BUSY, LOCKED, NOMEM, READONLY, INTERRUPT, IOERR, FULL, CANTOPEN, PROTOCOL
+    primary_code(error).is_some_and(|code| matches!(code, 5 | 6 | 7 | 8 | 9 | 10 | 13 | 14 | 15))
+}
+
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+/// An error in words that contain no stored value: SQLite's messages name tables and columns only.
+fn describe(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Database(database) => format!("SQLite: {}", database.message()),
+        sqlx::Error::Io(error) => error.to_string(),
+        sqlx::Error::PoolTimedOut => "no connection became free in time".into(),
+        sqlx::Error::PoolClosed => "the store is closed".into(),
+        sqlx::Error::ColumnDecode { index, .. } => format!("column {index} cannot be read"),
+        _ => "unexpected answer of SQLite".into(),
+    }
+}

@@ -1,0 +1,190 @@
+//! The store in SQLite: the embedded default, a file of its own.
+
+mod clusters;
+mod database;
+mod events;
+mod history;
+mod ledger;
+
+use std::{path::Path, sync::Arc};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    event::Event,
+    health::Status,
+    ports::{Batch, Enrolled, EventLog, Ledger, Roll, StoreError},
+    roll::{Cluster, ClusterId},
+    rollup::Rollup,
+};
+use sqlx::{Row, sqlite::SqliteRow};
+use uuid::Uuid;
+
+use super::{
+    contract::{EventFilter, Gap, Retention, Store, StoredTransition},
+    failure::{Failure, unreadable, word},
+    options::{OpenError, StoreOptions},
+};
+use database::{Database, finish};
+
+/// The store in SQLite.
+pub(super) struct SqliteStore {
+    database: Database,
+}
+
+impl SqliteStore {
+    pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+        Ok(Self { database: Database::open(path, options).await? })
+    }
+}
+
+/// Runs `$work` on the connection `$writer` in a write transaction of its own.
+macro_rules! write {
+    ($store:ident, |$writer:ident| $work:expr) => {
+        $store
+            .database
+            .write(async |commit| {
+                let mut transaction = $store.database.begin().await?;
+                let $writer = &mut *transaction;
+                let done = $work.await;
+                finish(transaction, &commit, done).await
+            })
+            .await
+    };
+}
+
+#[async_trait]
+impl Roll for SqliteStore {
+    async fn revisions(&self) -> Result<Vec<(ClusterId, i64)>, StoreError> {
+        self.database.read(clusters::revisions(&self.database.readers)).await
+    }
+
+    async fn fetch(&self, ids: Option<&[ClusterId]>) -> Result<Vec<Enrolled>, StoreError> {
+        self.database.read(clusters::fetch(&self.database.readers, ids)).await
+    }
+}
+
+#[async_trait]
+impl Ledger for SqliteStore {
+    async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        write!(self, |writer| ledger::record(writer, batch))
+    }
+
+    async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError> {
+        self.database.read(events::sequences(&self.database.readers, ids)).await
+    }
+}
+
+#[async_trait]
+impl EventLog for SqliteStore {
+    async fn events_after(&self, position: i64, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.database.read(events::after(&self.database.readers, position, limit)).await
+    }
+
+    async fn head(&self) -> Result<i64, StoreError> {
+        self.database.read(events::head(&self.database.readers)).await
+    }
+
+    async fn published(&self) -> Result<i64, StoreError> {
+        self.database.read(events::published(&self.database.readers)).await
+    }
+
+    async fn mark_published(&self, position: i64) -> Result<(), StoreError> {
+        write!(self, |writer| events::mark_published(writer, position))
+    }
+
+    async fn waiting(&self, position: i64) -> Result<u64, StoreError> {
+        self.database.read(events::waiting(&self.database.readers, position)).await
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError> {
+        write!(self, |writer| clusters::insert(writer, clusters, events))
+    }
+
+    async fn update(&self, cluster: &Cluster, expected: i64, event: &Arc<Event>) -> Result<(), StoreError> {
+        write!(self, |writer| clusters::update(writer, cluster, expected, event))
+    }
+
+    async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError> {
+        write!(self, |writer| clusters::delete(writer, id, expected, event))
+    }
+
+    async fn append(&self, events: &[Arc<Event>], gaps: &[Gap]) -> Result<(), StoreError> {
+        write!(self, |writer| async {
+            ledger::insert_gaps(writer, gaps).await?;
+            events::insert(writer, events).await
+        })
+    }
+
+    async fn events(&self, filter: &EventFilter) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.database.read(events::filtered(&self.database.readers, filter)).await
+    }
+
+    async fn transitions(
+        &self,
+        id: ClusterId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<StoredTransition>, StoreError> {
+        self.database.read(history::transitions(&self.database.readers, id, (from, to), limit)).await
+    }
+
+    async fn transition_before(
+        &self,
+        id: ClusterId,
+        at: DateTime<Utc>,
+    ) -> Result<Option<StoredTransition>, StoreError> {
+        self.database.read(history::transition_before(&self.database.readers, id, at)).await
+    }
+
+    async fn rollups(&self, id: ClusterId, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Rollup>, StoreError> {
+        self.database.read(history::rollups(&self.database.readers, id, (from, to))).await
+    }
+
+    async fn gaps(&self, id: ClusterId, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Gap>, StoreError> {
+        self.database.read(history::gaps(&self.database.readers, id, (from, to))).await
+    }
+
+    async fn last_alive(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let micros = self.database.read(ledger::last_alive(&self.database.readers)).await?;
+        Ok(micros.and_then(DateTime::from_timestamp_micros))
+    }
+
+    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
+        write!(self, |writer| history::prune(writer, retention))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.head().await.map(|_| ())
+    }
+
+    fn backend(&self) -> &'static str {
+        "sqlite"
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// A time kept as microseconds of the epoch.
+fn moment(row: &SqliteRow, column: &'static str) -> Result<DateTime<Utc>, Failure> {
+    moment_maybe(row, column)?.ok_or_else(|| unreadable("time"))
+}
+
+fn moment_maybe(row: &SqliteRow, column: &'static str) -> Result<Option<DateTime<Utc>>, Failure> {
+    let micros: Option<i64> = row.try_get(column)?;
+    micros.map(|micros| DateTime::from_timestamp_micros(micros).ok_or_else(|| unreadable("time"))).transpose()
+}
+
+/// An id kept as hyphenated text.
+fn uuid_of(row: &SqliteRow, column: &'static str) -> Result<Uuid, Failure> {
+    word(row.try_get(column)?, "id")
+}
