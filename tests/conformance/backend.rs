@@ -1,0 +1,63 @@
+//! A database of one case's own, empty at first, that can be opened more than once.
+
+use std::{path::PathBuf, sync::Arc};
+
+use fleetbeat::store::{OpenError, Place, Store, StoreOptions, open};
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use crate::support::Postgres;
+
+/// A database of one case's own.
+pub struct Backend {
+    pub options: StoreOptions,
+    _directory: Option<tempfile::TempDir>,
+}
+
+impl Backend {
+    pub async fn sqlite() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = StoreOptions::new(Place::File(directory.path().join("state/fleetbeat.db")));
+        Self { options, _directory: Some(directory) }
+    }
+
+    pub async fn postgresql() -> Self {
+        let url = Postgres::shared().await.database().await;
+        Self { options: StoreOptions::new(Place::Server(SecretString::from(url))), _directory: None }
+    }
+
+    /// Opens it.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        self.try_store().await.unwrap()
+    }
+
+    /// Opens it, or says why not.
+    pub async fn try_store(&self) -> Result<Arc<dyn Store>, OpenError> {
+        open(&self.options).await
+    }
+
+    /// The file of an embedded database.
+    pub fn file(&self) -> Option<PathBuf> {
+        match &self.options.place {
+            Place::File(path) => Some(path.clone()),
+            Place::Server(_) => None,
+        }
+    }
+
+    /// Runs a statement behind the store's back.
+    pub async fn execute(&self, sqlite: &'static str, postgresql: &'static str) {
+        match &self.options.place {
+            Place::File(path) => {
+                let url = format!("sqlite://{}", path.display());
+                let mut connection = SqliteConnection::connect(&url).await.unwrap();
+                sqlx::raw_sql(sqlite).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Place::Server(url) => {
+                let mut connection = PgConnection::connect(url.expose_secret()).await.unwrap();
+                sqlx::raw_sql(postgresql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The conformance suite of the store contract: every case takes a backend.
+
+pub mod backend;
+pub mod history;
+pub mod ledger;
+pub mod log;
+pub mod opening;
+pub mod roll;
+pub mod sample;
+
+pub use backend::Backend;

@@ -1,0 +1,40 @@
+//! One suite for the store contract, run on SQLite and on a real PostgreSQL.
+#![cfg(test)]
+
+mod conformance;
+mod support;
+
+/// Runs every case on every backend.
+macro_rules! conformance {
+    ($($module:ident: $($case:ident),+;)+) => {
+        mod sqlite {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::conformance::$module::$case(crate::conformance::Backend::sqlite().await).await;
+                }
+            )+)+
+        }
+    };
+}
+
+conformance! {
+    roll: a_new_store_is_empty, a_cluster_comes_back_as_it_was_stored, strange_texts_come_back_unharmed,
+        only_registered_clusters_are_fetched_by_id, a_name_is_registered_once, of_two_at_once_one_gets_the_name,
+        an_update_replaces_the_metadata_and_tells_of_it, a_stale_generation_is_refused,
+        an_unknown_cluster_cannot_be_changed, a_deleted_cluster_leaves_only_its_events,
+        a_deleted_name_can_be_taken_again, a_fleet_of_ten_thousand_loads;
+    ledger: a_batch_is_stored_whole, the_same_batch_again_changes_nothing, an_empty_batch_is_fine,
+        an_older_status_changes_nothing, what_concerns_a_deleted_cluster_is_skipped_but_for_its_events,
+        an_impossible_batch_leaves_no_trace, a_rollup_is_replaced_by_its_next_version,
+        the_sign_of_life_never_moves_back, the_last_sequence_is_known_for_all_who_are_registered,
+        ten_thousand_statuses_go_in_one_flush;
+    log: events_come_back_as_they_were_in_order, a_known_event_is_not_stored_again,
+        events_are_filtered_by_cluster_and_type, the_cursor_never_moves_back,
+        a_reader_that_follows_the_head_misses_nothing;
+    history: transitions_are_read_newest_first, rollups_are_read_oldest_first, gaps_concern_a_cluster_or_everybody,
+        the_janitor_removes_what_is_old_in_small_batches, a_pruned_log_keeps_its_sequences_and_its_head;
+    opening: opening_again_finds_everything, a_closed_store_says_that_it_is_unavailable,
+        a_database_newer_than_the_binary_is_refused, several_may_open_a_new_database_at_once,
+        nobody_else_may_read_an_embedded_database, no_password_is_displayed;
+}
