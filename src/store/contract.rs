@@ -61,13 +61,16 @@ pub struct Gap {
 }
 
 /// What the janitor may remove: everything older than these times.
+///
+/// An event's age is its position, which is a time in microseconds. The store does not look at the cursor: where events
+/// are published, the caller takes the earlier of the retention and the cursor for `events_before`.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
     /// Rollups and gaps that ended before.
     pub checks_before: DateTime<Utc>,
     /// Transitions before.
     pub transitions_before: DateTime<Utc>,
-    /// Events before, as far as they are published.
+    /// Events whose position is before.
     pub events_before: DateTime<Utc>,
     /// Rows per statement.
     pub batch: u32,
