@@ -60,11 +60,12 @@ impl Board {
         true
     }
 
-    /// Shows a new status. False when the cluster is not up (any more).
-    pub fn show(&self, id: ClusterId, status: Arc<Status>, checked: Instant, fresh_for: Duration) -> bool {
+    /// Shows a new status, of a check that ended at `checked` if it comes from one. False when the cluster is not up
+    /// (any more).
+    pub fn show(&self, id: ClusterId, status: Arc<Status>, checked: Option<Instant>, fresh_for: Duration) -> bool {
         let Some(mut entry) = self.entries.get_mut(&id) else { return false };
         entry.status = status;
-        entry.checked = checked;
+        entry.checked = checked.unwrap_or(entry.checked);
         entry.fresh_for = fresh_for;
         true
     }

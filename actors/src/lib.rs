@@ -4,13 +4,22 @@
 //! from outside ([`ports`]).
 
 pub mod board;
+mod cluster;
 pub mod doubt;
+pub mod engine;
 pub mod event;
+mod fanout;
 pub mod health;
+mod meters;
 pub mod outbox;
 pub mod ports;
+pub mod recorder;
+mod registry;
 pub mod roll;
 pub mod rollup;
 pub mod target;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod watch;
+
+pub use watch::Canaries;

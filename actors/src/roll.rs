@@ -211,3 +211,13 @@ pub struct Cluster {
     /// When its spec last changed.
     pub updated_at: DateTime<Utc>,
 }
+
+impl Cluster {
+    /// Would a probe do the same for both: same addresses, same trust?
+    pub fn probes_alike(&self, other: &Self) -> bool {
+        self.api_server_url == other.api_server_url
+            && self.endpoints == other.endpoints
+            && self.ca_bundle == other.ca_bundle
+            && self.tls_server_name == other.tls_server_name
+    }
+}

@@ -190,6 +190,11 @@ impl Machine {
         self.suspect_since
     }
 
+    /// When the last check started.
+    pub const fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
     /// One step.
     pub fn step(&mut self, at: Moment, input: Input<'_>) -> Effects {
         match (input, self.in_flight) {

@@ -110,10 +110,10 @@ impl Outbox {
         self.window.read().unsaved
     }
 
-    /// The events that wait for the store, oldest first.
-    pub(crate) fn unsaved_events(&self) -> Vec<Arc<Event>> {
+    /// Up to `limit` of the events that wait for the store, oldest first.
+    pub(crate) fn unsaved_events(&self, limit: usize) -> Vec<Arc<Event>> {
         let window = self.window.read();
-        window.events.range(window.events.len() - window.unsaved..).cloned().collect()
+        window.events.range(window.events.len() - window.unsaved..).take(limit).cloned().collect()
     }
 
     /// The store has taken the `count` oldest unsaved events.
@@ -172,6 +172,11 @@ impl Pen<'_> {
     /// Does this cluster have a place in the log (registered, not deleted)?
     pub fn knows(&self, cluster_id: ClusterId) -> bool {
         self.desk.knows(cluster_id)
+    }
+
+    /// Is the last sequence of this cluster unknown until the store answers?
+    pub(crate) fn is_in_doubt(&self, cluster_id: ClusterId) -> bool {
+        self.desk.next(cluster_id).is_none()
     }
 
     /// The written events are stored: everybody may see them.

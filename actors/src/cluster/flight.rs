@@ -1,0 +1,88 @@
+//! A check in flight: a task that asks the session and reports back, whatever happens to it.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::ActorRef;
+use tokio::task::AbortHandle;
+
+use super::{ClusterMessage, Commons};
+use crate::{
+    health::{CheckReport, NotRun, Outcome, StartCheck},
+    ports::Session,
+    target::Cadence,
+};
+
+/// How much longer than its deadlines a check may take (waiting for permits) before it is given up.
+const GRACE: Duration = Duration::from_secs(60);
+
+/// Dropping it gives the check up.
+pub(super) struct Flight {
+    pub(super) number: u64,
+    task: AbortHandle,
+}
+
+impl Flight {
+    pub(super) fn start(
+        actor: ActorRef<ClusterMessage>,
+        commons: &Arc<Commons>,
+        cadence: Cadence,
+        check: StartCheck,
+        mut session: Box<dyn Session>,
+    ) -> Self {
+        let commons = Arc::clone(commons);
+        let mut landing = Landing { actor: Some(actor), number: check.number };
+        let task = tokio::spawn(async move {
+            let mark = commons.doubt.vigil.mark();
+            let limit = 2 * cadence.deadline + GRACE;
+            let report = match tokio::time::timeout(limit, session.check(check.fresh)).await {
+                Ok(report) => report,
+                Err(_) => CheckReport::not_run(NotRun::Abandoned),
+            };
+            let away = commons.doubt.vigil.was_away(mark, commons.clock.now(), cadence.deadline);
+            let report = if away { doubted(report) } else { report };
+            landing.land(report, Some(session));
+        });
+        Self { number: check.number, task: task.abort_handle() }
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What remains of a report from a time in which the process was away: what passed has passed; failures say nothing.
+fn doubted(report: CheckReport) -> CheckReport {
+    let doubt = |outcome: Outcome| match outcome {
+        Outcome::Failed { .. } => Outcome::NotRun(NotRun::Stalled),
+        Outcome::Healthy { .. } | Outcome::NotRun(_) => outcome,
+    };
+    CheckReport {
+        api_server: doubt(report.api_server),
+        prometheus: report.prometheus.map(doubt),
+        tempo: report.tempo.map(doubt),
+        loki: report.loki.map(doubt),
+        ..report
+    }
+}
+
+/// Reports back exactly once, also when the task dies.
+struct Landing {
+    actor: Option<ActorRef<ClusterMessage>>,
+    number: u64,
+}
+
+impl Landing {
+    fn land(&mut self, report: CheckReport, session: Option<Box<dyn Session>>) {
+        if let Some(actor) = self.actor.take() {
+            let _ = actor.cast(ClusterMessage::Reported { number: self.number, report, session });
+        }
+    }
+}
+
+impl Drop for Landing {
+    fn drop(&mut self) {
+        self.land(CheckReport::not_run(NotRun::Panicked), None);
+    }
+}

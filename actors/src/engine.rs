@@ -1,0 +1,197 @@
+//! The engine: puts the actors together, and is the one handle by which the rest of the house talks to them.
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorRef};
+use tokio::{sync::oneshot, task::JoinHandle};
+
+use crate::{
+    board::Board,
+    cluster::Commons,
+    doubt::{Doubt, DoubtRules},
+    fanout::{Fanout, FanoutArguments},
+    health::CheckReport,
+    meters::Meters,
+    outbox::Outbox,
+    ports::{Clock, EventLog, Ledger, Prober, Publisher, Roll, StoreError},
+    recorder::{Recorder, RecorderArguments, RecorderRules},
+    registry::{RegistryActor, RegistryArguments, RegistryMessage},
+    roll::ClusterId,
+    target::Policy,
+    watch::{Canaries, Watch, beat},
+};
+
+/// What the engine is made of: its rules, and what the rest of the house lends it.
+pub struct EngineParts {
+    /// Cadences and damping.
+    pub policy: Policy,
+    /// When the monitor doubts itself.
+    pub doubt: DoubtRules,
+    /// How statuses are batched.
+    pub recorder: RecorderRules,
+    /// How often the roll as stored is compared with the actors that run.
+    pub reconcile_every: Duration,
+    /// Watch clusters at all? Without it the board shows what is stored.
+    pub enabled: bool,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Probes.
+    pub prober: Arc<dyn Prober>,
+    /// The roll as stored.
+    pub roll: Arc<dyn Roll>,
+    /// Where statuses and events are written.
+    pub ledger: Arc<dyn Ledger>,
+    /// The event log.
+    pub log: Arc<dyn EventLog>,
+    /// Where events are published, if anywhere.
+    pub publisher: Option<Arc<dyn Publisher>>,
+    /// Addresses that prove that the monitor's own network works, if any.
+    pub canaries: Option<Arc<dyn Canaries>>,
+}
+
+/// Why the engine did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// An actor did not start.
+    #[error("an actor could not be started: {0}")]
+    Actor(#[from] ractor::SpawnErr),
+}
+
+/// Why a check that was asked for brought no result.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CheckNowError {
+    /// Nobody watches this cluster (yet, or any more), or watching is switched off.
+    #[error("the cluster is not watched")]
+    NotWatched,
+    /// The check took too long.
+    #[error("the check did not end in time")]
+    TooLate,
+}
+
+/// The running engine.
+pub struct Engine {
+    board: Arc<Board>,
+    outbox: Arc<Outbox>,
+    doubt: Arc<Doubt>,
+    registry: ActorRef<RegistryMessage>,
+    recorder: Recorder,
+    fanout: Option<Fanout>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Engine {
+    /// Loads the fleet, puts it on the board and starts every actor.
+    ///
+    /// # Errors
+    /// When the store does not answer.
+    pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
+        let meters = Arc::new(Meters::default());
+        let enrolled = parts.roll.fetch(None).await?;
+        let mut sequences: Vec<_> = enrolled.iter().map(|entry| (entry.cluster.id, entry.sequence)).collect();
+        sequences.extend(parts.ledger.sequences(&[ClusterId::FLEET]).await?);
+        let outbox = Arc::new(Outbox::new(Arc::clone(&parts.clock), parts.log.head().await?, sequences));
+        let recorder = Recorder::spawn(RecorderArguments {
+            rules: parts.recorder,
+            outbox: Arc::clone(&outbox),
+            ledger: parts.ledger,
+            clock: Arc::clone(&parts.clock),
+            meters: Arc::clone(&meters),
+        })
+        .await?;
+        let fanout = match parts.publisher {
+            Some(publisher) => Some(
+                Fanout::spawn(FanoutArguments {
+                    position: parts.log.published().await?,
+                    outbox: Arc::clone(&outbox),
+                    log: parts.log,
+                    publisher,
+                    meters: Arc::clone(&meters),
+                })
+                .await?,
+            ),
+            None => None,
+        };
+        let board = Arc::new(Board::default());
+        let doubt = Arc::new(Doubt::new(parts.doubt, parts.canaries.is_some(), parts.clock.now()));
+        let beats = tokio::spawn(beat(Arc::clone(&doubt), Arc::clone(&parts.clock), Arc::clone(&meters)));
+        let commons = Arc::new(Commons {
+            board: Arc::clone(&board),
+            prober: parts.prober,
+            clock: Arc::clone(&parts.clock),
+            doubt: Arc::clone(&doubt),
+            recorder: recorder.clone(),
+            policy: parts.policy,
+            meters: Arc::clone(&meters),
+            run: parts.clock.wall().timestamp_micros(),
+            enabled: parts.enabled,
+        });
+        let arguments =
+            RegistryArguments { commons, roll: parts.roll, reconcile_every: parts.reconcile_every, enrolled };
+        let (registry, _) = Actor::spawn(None, RegistryActor, arguments).await?;
+        let watch = Watch {
+            doubt: Arc::clone(&doubt),
+            board: Arc::clone(&board),
+            clock: parts.clock,
+            recorder: recorder.clone(),
+            meters,
+            registry: registry.clone(),
+            canaries: parts.canaries,
+        };
+        let tasks = vec![beats, tokio::spawn(watch.run())];
+        Ok(Self { board, outbox, doubt, registry, recorder, fanout, tasks })
+    }
+
+    /// The board, from which every read comes.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The outbox, through which every event goes.
+    pub fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
+    }
+
+    /// Are states held because the monitor doubts its own network?
+    pub fn is_holding(&self) -> bool {
+        self.doubt.is_holding()
+    }
+
+    /// Something about this cluster changed in the store: look again.
+    pub fn poke(&self, id: ClusterId) {
+        let _ = self.registry.cast(RegistryMessage::Poked(id));
+    }
+
+    /// Checks a cluster now and waits for the result, at most `patience`.
+    ///
+    /// # Errors
+    /// When nobody watches it, or the check does not end in time.
+    pub async fn check_now(&self, id: ClusterId, patience: Duration) -> Result<CheckReport, CheckNowError> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.registry.cast(RegistryMessage::Asked(id, reply));
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(report)) => Ok(report),
+            Ok(Err(_)) => Err(CheckNowError::NotWatched),
+            Err(_) => Err(CheckNowError::TooLate),
+        }
+    }
+
+    /// Stops in order: no new checks, everything written, everything published. True when nothing was left behind.
+    pub async fn stop(&self, patience: Duration) -> bool {
+        let (reply, stopped) = oneshot::channel();
+        let _ = self.registry.cast(RegistryMessage::Stopped(reply));
+        let _ = stopped.await;
+        let written = self.recorder.drain(patience).await;
+        let published = match &self.fanout {
+            Some(fanout) => fanout.drain(patience).await,
+            None => true,
+        };
+        self.tasks.iter().for_each(JoinHandle::abort);
+        self.recorder.stop();
+        self.fanout.iter().for_each(Fanout::stop);
+        self.registry.stop(None);
+        written && published
+    }
+}

@@ -1,0 +1,275 @@
+//! The recorder: writes what cluster actors observe, in batches, with the events that tell of it in the same
+//! transaction. When the store is away it announces from memory, keeps what must be written, and tries again.
+
+mod load;
+mod work;
+
+use std::{sync::Arc, time::Duration};
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::oneshot;
+
+use crate::{
+    event::EventDraft,
+    health::{Status, Transition},
+    meters::Meters,
+    outbox::Outbox,
+    ports::{Clock, Ledger},
+    roll::ClusterId,
+    rollup::Rollup,
+};
+use load::Load;
+use work::{Announced, Outcome, announce, store};
+
+/// How the recorder batches.
+#[derive(Clone, Copy, Debug)]
+pub struct RecorderRules {
+    /// Changed statuses are written within this time. Transitions are written at once.
+    pub flush_interval: Duration,
+    /// Statuses of which only stamps changed are written this often.
+    pub idle_flush: Duration,
+    /// How long to wait before a store that is away is tried again.
+    pub retry: Duration,
+    /// Events that may wait in memory for the store; beyond it, transitions of one cluster are merged into one.
+    pub unsaved_limit: usize,
+}
+
+impl Default for RecorderRules {
+    fn default() -> Self {
+        Self {
+            flush_interval: Duration::from_millis(250),
+            idle_flush: Duration::from_secs(15),
+            retry: Duration::from_secs(1),
+            unsaved_limit: 100_000,
+        }
+    }
+}
+
+/// What a cluster actor saw.
+pub(crate) struct Observation {
+    pub(crate) status: Arc<Status>,
+    /// Did more than stamps change?
+    pub(crate) urgent: bool,
+    pub(crate) transition: Option<Arc<Transition>>,
+    /// A finished rollup and the open one.
+    pub(crate) rollups: [Option<Rollup>; 2],
+}
+
+/// What happens to the recorder.
+pub(crate) enum RecorderMessage {
+    Observed(ClusterId, Box<Observation>),
+    Announced(EventDraft),
+    Ticked,
+    /// An announcement from memory ended.
+    Told(Announced),
+    /// A write ended.
+    Stored(Box<Outcome>),
+    /// Write everything now and say when it is done (false when the store is away).
+    Drained(oneshot::Sender<bool>),
+}
+
+/// A reference to the recorder.
+#[derive(Clone)]
+pub struct Recorder(ActorRef<RecorderMessage>);
+
+impl Recorder {
+    pub(crate) fn observed(&self, id: ClusterId, observation: Observation) {
+        let _ = self.0.cast(RecorderMessage::Observed(id, Box::new(observation)));
+    }
+
+    /// Announces an event that tells of no transition of a cluster.
+    pub(crate) fn announce(&self, draft: EventDraft) {
+        let _ = self.0.cast(RecorderMessage::Announced(draft));
+    }
+
+    /// Writes everything that waits. False when the store would not take it within `patience`.
+    pub(crate) async fn drain(&self, patience: Duration) -> bool {
+        let (reply, done) = oneshot::channel();
+        let _ = self.0.cast(RecorderMessage::Drained(reply));
+        matches!(tokio::time::timeout(patience, done).await, Ok(Ok(true)))
+    }
+
+    pub(crate) fn stop(&self) {
+        self.0.stop(None);
+    }
+
+    pub(crate) async fn spawn(arguments: RecorderArguments) -> Result<Self, ractor::SpawnErr> {
+        let (actor, _) = Actor::spawn(None, RecorderActor, arguments).await?;
+        Ok(Self(actor))
+    }
+}
+
+/// What the recorder works with.
+#[derive(Clone)]
+pub(crate) struct RecorderArguments {
+    pub(crate) rules: RecorderRules,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) ledger: Arc<dyn Ledger>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) meters: Arc<Meters>,
+}
+
+struct RecorderActor;
+
+struct RecorderState {
+    parts: RecorderArguments,
+    load: Load,
+    /// Is the store believed to be away?
+    away: bool,
+    announcing: bool,
+    storing: bool,
+    /// When idle statuses were last written, and when the store may be tried again.
+    idle_since: std::time::Instant,
+    retry_at: std::time::Instant,
+    draining: Vec<oneshot::Sender<bool>>,
+}
+
+impl Actor for RecorderActor {
+    type Msg = RecorderMessage;
+    type State = RecorderState;
+    type Arguments = RecorderArguments;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<RecorderMessage>,
+        parts: RecorderArguments,
+    ) -> Result<RecorderState, ActorProcessingErr> {
+        let now = parts.clock.now();
+        myself.send_after(parts.rules.flush_interval, || RecorderMessage::Ticked);
+        Ok(RecorderState {
+            parts,
+            load: Load::default(),
+            away: false,
+            announcing: false,
+            storing: false,
+            idle_since: now,
+            retry_at: now,
+            draining: Vec::new(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<RecorderMessage>,
+        message: RecorderMessage,
+        state: &mut RecorderState,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            RecorderMessage::Observed(id, observation) => {
+                state.load.observe(id, *observation);
+                state.announce_soon(&myself, false);
+            }
+            RecorderMessage::Announced(draft) => {
+                state.load.announce(draft);
+                state.announce_soon(&myself, false);
+            }
+            RecorderMessage::Ticked => {
+                myself.send_after(state.parts.rules.flush_interval, || RecorderMessage::Ticked);
+                state.announce_soon(&myself, true);
+            }
+            RecorderMessage::Told(announced) => {
+                state.announcing = false;
+                state.load.told(announced.transitions);
+                state.load.postpone(announced.postponed);
+                state.announce_soon(&myself, false);
+            }
+            RecorderMessage::Stored(outcome) => state.stored(&myself, *outcome),
+            RecorderMessage::Drained(reply) => {
+                state.draining.push(reply);
+                state.retry_at = state.parts.clock.now();
+                state.announce_soon(&myself, true);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RecorderState {
+    /// Does what can be done now: transitions at once, changed statuses at a tick.
+    fn announce_soon(&mut self, myself: &ActorRef<RecorderMessage>, tick: bool) {
+        let now = self.parts.clock.now();
+        if self.away {
+            self.tell(myself);
+            if now >= self.retry_at {
+                self.write(myself, now, true);
+            }
+        } else if self.load.has_drafts() || tick {
+            self.write(myself, now, tick);
+        }
+    }
+
+    /// Announces from memory while the store is away.
+    fn tell(&mut self, myself: &ActorRef<RecorderMessage>) {
+        self.parts.meters.unsaved.set(self.parts.outbox.unsaved() as f64);
+        let full = self.parts.outbox.unsaved() >= self.parts.rules.unsaved_limit;
+        if full {
+            self.load.merge_drafts();
+        }
+        if self.announcing || full || !self.load.has_drafts() {
+            return;
+        }
+        self.announcing = true;
+        let (outbox, drafts, actor) = (Arc::clone(&self.parts.outbox), self.load.take_drafts(), myself.clone());
+        tokio::spawn(async move {
+            let announced = announce(&outbox, drafts).await;
+            let _ = actor.cast(RecorderMessage::Told(announced));
+        });
+    }
+
+    /// Writes what is due, one write at a time.
+    fn write(&mut self, myself: &ActorRef<RecorderMessage>, now: std::time::Instant, tick: bool) {
+        if self.storing || self.announcing {
+            return;
+        }
+        let everything =
+            !self.draining.is_empty() || now.duration_since(self.idle_since) >= self.parts.rules.idle_flush;
+        if everything {
+            self.idle_since = now;
+        }
+        let alive_at = everything.then(|| self.parts.clock.wall());
+        let batch = self.load.take(tick, everything, alive_at, !self.away);
+        if batch.is_empty() && self.parts.outbox.unsaved() == 0 {
+            self.away = false;
+            self.answer(true);
+            return;
+        }
+        self.storing = true;
+        let (parts, actor) = (self.parts.clone(), myself.clone());
+        tokio::spawn(async move {
+            let outcome = store(&parts, batch).await;
+            let _ = actor.cast(RecorderMessage::Stored(Box::new(outcome)));
+        });
+    }
+
+    fn stored(&mut self, myself: &ActorRef<RecorderMessage>, outcome: Outcome) {
+        self.storing = false;
+        self.parts.meters.unsaved.set(self.parts.outbox.unsaved() as f64);
+        match outcome {
+            Outcome::Written { told, postponed } => {
+                if self.away {
+                    tracing::info!("the store is back");
+                }
+                self.away = false;
+                self.load.told(told);
+                self.load.postpone(postponed);
+                self.announce_soon(myself, self.parts.outbox.unsaved() > 0 || !self.draining.is_empty());
+            }
+            Outcome::Away { batch, reason } => {
+                if !self.away {
+                    tracing::warn!(reason, "the store is away; events are announced from memory");
+                }
+                self.away = true;
+                self.retry_at = self.parts.clock.now() + self.parts.rules.retry;
+                self.load.put_back(batch);
+                self.answer(false);
+                self.announce_soon(myself, false);
+            }
+        }
+    }
+
+    fn answer(&mut self, written: bool) {
+        for reply in self.draining.drain(..) {
+            let _ = reply.send(written);
+        }
+    }
+}

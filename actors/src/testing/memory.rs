@@ -1,0 +1,210 @@
+//! A store and a publisher in memory that can be switched off.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+
+use crate::{
+    event::Event,
+    health::{Status, Transition},
+    ports::{Batch, Enrolled, EventLog, Ledger, PublishError, Publisher, Roll, StoreError},
+    roll::{Cluster, ClusterId},
+    rollup::Rollup,
+};
+
+#[derive(Default)]
+struct Rows {
+    clusters: HashMap<ClusterId, (Arc<Cluster>, Status)>,
+    events: Vec<Arc<Event>>,
+    transitions: Vec<Arc<Transition>>,
+    rollups: Vec<Rollup>,
+    published: i64,
+    writes: usize,
+}
+
+/// What the engine needs of a store, in memory.
+#[derive(Default)]
+pub struct MemoryStore {
+    rows: Mutex<Rows>,
+    away: AtomicBool,
+}
+
+impl MemoryStore {
+    /// A store with these clusters, never checked.
+    pub fn with(clusters: &[Arc<Cluster>]) -> Arc<Self> {
+        let store = Self::default();
+        clusters.iter().for_each(|cluster| store.put(Arc::clone(cluster)));
+        Arc::new(store)
+    }
+
+    /// Registers a cluster, or replaces its metadata.
+    pub fn put(&self, cluster: Arc<Cluster>) {
+        let mut rows = self.rows.lock();
+        let status = rows.clusters.get(&cluster.id).map(|(_, status)| status.clone());
+        let status = status.unwrap_or_else(|| Status::unknown(cluster.created_at));
+        rows.clusters.insert(cluster.id, (cluster, status));
+    }
+
+    /// Removes a cluster.
+    pub fn remove(&self, id: ClusterId) {
+        self.rows.lock().clusters.remove(&id);
+    }
+
+    /// Switches the store off (true) or on again.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// The event log.
+    pub fn log(&self) -> Vec<Arc<Event>> {
+        self.rows.lock().events.clone()
+    }
+
+    /// The transitions of one cluster, oldest first.
+    pub fn transitions_of(&self, id: ClusterId) -> Vec<Arc<Transition>> {
+        self.rows.lock().transitions.iter().filter(|transition| transition.cluster_id == id).cloned().collect()
+    }
+
+    /// The stored status of one cluster.
+    pub fn status_of(&self, id: ClusterId) -> Option<Status> {
+        self.rows.lock().clusters.get(&id).map(|(_, status)| status.clone())
+    }
+
+    /// Rollups written so far.
+    pub fn rollups(&self) -> Vec<Rollup> {
+        self.rows.lock().rollups.clone()
+    }
+
+    /// How many batches were written.
+    pub fn writes(&self) -> usize {
+        self.rows.lock().writes
+    }
+
+    fn available(&self) -> Result<(), StoreError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { reason: "switched off".to_owned(), doubtful: false });
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Roll for MemoryStore {
+    async fn revisions(&self) -> Result<Vec<(ClusterId, i64)>, StoreError> {
+        self.available()?;
+        Ok(self.rows.lock().clusters.values().map(|(cluster, _)| (cluster.id, cluster.generation)).collect())
+    }
+
+    async fn fetch(&self, ids: Option<&[ClusterId]>) -> Result<Vec<Enrolled>, StoreError> {
+        self.available()?;
+        let rows = self.rows.lock();
+        let sequence = |id| rows.events.iter().filter(|event| event.cluster_id == id).count() as i64;
+        let chosen = rows.clusters.values().filter(|(cluster, _)| ids.is_none_or(|ids| ids.contains(&cluster.id)));
+        Ok(chosen
+            .map(|(cluster, status)| Enrolled {
+                cluster: Arc::clone(cluster),
+                status: status.clone(),
+                sequence: sequence(cluster.id),
+            })
+            .collect())
+    }
+}
+
+#[async_trait]
+impl Ledger for MemoryStore {
+    async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.available()?;
+        let mut rows = self.rows.lock();
+        let rows = &mut *rows;
+        rows.writes += 1;
+        for (id, status) in &batch.statuses {
+            if let Some((_, stored)) = rows.clusters.get_mut(id)
+                && stored.version < status.version
+            {
+                *stored = (**status).clone();
+            }
+        }
+        let known: HashSet<_> = rows.events.iter().map(|event| event.event_id).collect();
+        rows.events.extend(batch.events.iter().filter(|event| !known.contains(&event.event_id)).cloned());
+        let known: HashSet<_> = rows.transitions.iter().map(|transition| transition.event_id).collect();
+        rows.transitions.extend(batch.transitions.iter().filter(|t| !known.contains(&t.event_id)).cloned());
+        rows.rollups.extend(batch.rollups.iter().cloned());
+        Ok(())
+    }
+
+    async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError> {
+        self.available()?;
+        let rows = self.rows.lock();
+        let last = |id| rows.events.iter().filter(|event| event.cluster_id == id).count() as i64;
+        let known = ids.iter().filter(|id| **id == ClusterId::FLEET || rows.clusters.contains_key(id));
+        Ok(known.map(|id| (*id, last(*id))).collect())
+    }
+}
+
+#[async_trait]
+impl EventLog for MemoryStore {
+    async fn events_after(&self, position: i64, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
+        self.available()?;
+        let rows = self.rows.lock();
+        Ok(rows.events.iter().filter(|event| event.position > position).take(limit as usize).cloned().collect())
+    }
+
+    async fn head(&self) -> Result<i64, StoreError> {
+        self.available()?;
+        Ok(self.rows.lock().events.last().map_or(0, |event| event.position))
+    }
+
+    async fn published(&self) -> Result<i64, StoreError> {
+        self.available()?;
+        Ok(self.rows.lock().published)
+    }
+
+    async fn mark_published(&self, position: i64) -> Result<(), StoreError> {
+        self.available()?;
+        let mut rows = self.rows.lock();
+        rows.published = rows.published.max(position);
+        Ok(())
+    }
+
+    async fn waiting(&self, position: i64) -> Result<u64, StoreError> {
+        self.available()?;
+        Ok(self.rows.lock().events.iter().filter(|event| event.position > position).count() as u64)
+    }
+}
+
+/// A publisher that keeps what it was given, and can be switched off.
+#[derive(Default)]
+pub struct MemoryPublisher {
+    published: Mutex<Vec<Arc<Event>>>,
+    away: AtomicBool,
+}
+
+impl MemoryPublisher {
+    /// Switches it off (true) or on again.
+    pub fn set_away(&self, away: bool) {
+        self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// Everything published, in order.
+    pub fn published(&self) -> Vec<Arc<Event>> {
+        self.published.lock().clone()
+    }
+}
+
+#[async_trait]
+impl Publisher for MemoryPublisher {
+    async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
+        if self.away.load(Ordering::SeqCst) {
+            return Err(PublishError("switched off".to_owned()));
+        }
+        self.published.lock().extend(events.iter().cloned());
+        Ok(())
+    }
+}

@@ -1,0 +1,133 @@
+//! The watch over the monitor itself: beats of the vigil, surveys when the fleet is silent or somebody asks for one,
+//! and the events that tell of it.
+
+use std::{sync::Arc, time::Instant};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use ractor::ActorRef;
+use serde_json::json;
+use tokio::{sync::oneshot, time};
+
+use crate::{
+    board::Board,
+    doubt::{BEAT, Doubt, Shift, Survey, Verdict},
+    event::{EventDraft, EventType},
+    health::{CheckReport, State},
+    meters::Meters,
+    ports::Clock,
+    recorder::Recorder,
+    registry::RegistryMessage,
+    roll::ClusterId,
+};
+
+/// Addresses that are reached whenever the monitor's own network works.
+#[async_trait]
+pub trait Canaries: Send + Sync + 'static {
+    /// Does any of them answer? Returns within a few seconds.
+    async fn any_answers(&self) -> bool;
+}
+
+/// What the watch works with.
+pub(crate) struct Watch {
+    pub(crate) doubt: Arc<Doubt>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) recorder: Recorder,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) registry: ActorRef<RegistryMessage>,
+    pub(crate) canaries: Option<Arc<dyn Canaries>>,
+}
+
+/// Beats for ever. A stop that is long enough to matter is logged.
+pub(crate) async fn beat(doubt: Arc<Doubt>, clock: Arc<dyn Clock>, meters: Arc<Meters>) {
+    let mut beats = time::interval(BEAT);
+    beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        if let Some(away) = doubt.vigil.beat(clock.now()) {
+            meters.lost.increment(away.as_millis() as u64);
+            if away.as_secs() >= 1 {
+                tracing::warn!(away_ms = away.as_millis() as u64, "the process was stopped or starved");
+            }
+        }
+    }
+}
+
+impl Watch {
+    /// Surveys for ever: when asked to, when the fleet is silent, and again and again while states are held.
+    pub(crate) async fn run(self) {
+        loop {
+            self.rest().await;
+            let started = self.clock.now();
+            let verdict = self.survey().await;
+            self.conclude(started, verdict);
+            time::sleep(self.doubt.rules().spacing).await;
+        }
+    }
+
+    fn suspicious(&self) -> bool {
+        self.doubt.is_holding() || self.doubt.evidence.is_silent(self.clock.now())
+    }
+
+    /// Waits until a survey is needed.
+    async fn rest(&self) {
+        while !self.suspicious() {
+            if time::timeout(self.doubt.rules().spacing / 2, self.doubt.survey_wanted()).await.is_ok() {
+                break;
+            }
+        }
+    }
+
+    async fn survey(&self) -> Verdict {
+        let rules = *self.doubt.rules();
+        if let Some(canaries) = &self.canaries
+            && canaries.any_answers().await
+        {
+            return Verdict::Carries;
+        }
+        let sample = self.sample();
+        let mut survey = Survey::of(sample.len());
+        let mut answers: FuturesUnordered<_> = sample.into_iter().map(|id| self.ask(id)).collect();
+        while survey.verdict(rules.hold_ratio, rules.hold_min_clusters, false) == Verdict::Open {
+            let Some(report) = answers.next().await else { break };
+            survey.answer(report.as_ref());
+        }
+        survey.verdict(rules.hold_ratio, rules.hold_min_clusters, answers.is_empty())
+    }
+
+    /// Clusters that were not known to be down, chosen at random.
+    fn sample(&self) -> Vec<ClusterId> {
+        let salt = uuid::Uuid::new_v4().as_u64_pair().0;
+        let mut drawn: Vec<(u64, ClusterId)> = Vec::with_capacity(self.board.len());
+        self.board.each(|entry| {
+            if entry.status.state != State::Offline {
+                drawn.push((entry.cluster.id.spread().wrapping_mul(salt | 1) ^ salt, entry.cluster.id));
+            }
+        });
+        let size = self.doubt.rules().sample.min(drawn.len());
+        if size < drawn.len() {
+            drawn.select_nth_unstable(size);
+        }
+        drawn.into_iter().take(size).map(|(_, id)| id).collect()
+    }
+
+    async fn ask(&self, id: ClusterId) -> Option<CheckReport> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.registry.cast(RegistryMessage::Asked(id, reply));
+        time::timeout(self.doubt.rules().patience, answer).await.ok()?.ok()
+    }
+
+    fn conclude(&self, started: Instant, verdict: Verdict) {
+        let (event_type, holding) = match self.doubt.conclude(self.clock.now(), started, verdict) {
+            Shift::None => return,
+            Shift::Held => (EventType::MonitorDegraded, 1.0),
+            Shift::Released => (EventType::MonitorRecovered, 0.0),
+        };
+        self.meters.holding.set(holding);
+        tracing::warn!(event = event_type.as_str(), "the monitor's view of its own network changed");
+        let reason = "most of a random sample of the fleet is not reached";
+        let payload = json!({ "reason": reason, "suspects": self.doubt.evidence.suspects() });
+        self.recorder.announce(EventDraft::new(event_type, ClusterId::FLEET, self.clock.wall(), payload));
+    }
+}
