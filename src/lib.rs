@@ -1,4 +1,6 @@
 //! fleetbeat: how the engine touches the world.
 
 pub mod config;
+pub mod credentials;
+pub mod probes;
 pub mod store;

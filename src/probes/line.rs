@@ -1,0 +1,248 @@
+//! The line to one endpoint of one cluster: its site, its TLS, its kept connection, and how it is probed.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use fleetbeat_actors::{
+    health::{Cause, Endpoint, Failure, NotRun, Outcome},
+    ports::Poke,
+    target::Cadence,
+};
+use http_body_util::Empty;
+use hyper::{Request, header, header::HeaderValue};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+
+use super::{
+    Shared,
+    deadline::{Deadline, permit},
+    judge::judge,
+    site::{Address, Site, USER_AGENT},
+    tls::Tls,
+    trouble::Trouble,
+    wire::{Answer, Lineage, Wire},
+};
+use crate::credentials::{Credential, Lookup};
+
+/// The line to one endpoint.
+pub(super) struct Line {
+    endpoint: Endpoint,
+    address: Address,
+    site: Option<Site>,
+    tls: Option<Tls>,
+    kept: Option<Wire>,
+    lineage: Arc<Lineage>,
+    bearer: Option<(u64, HeaderValue)>,
+}
+
+/// The circumstances of one check, the same for all its lines.
+pub(super) struct Round<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) cadence: Cadence,
+    pub(super) credentials: &'a Lookup,
+    pub(super) fresh: bool,
+    pub(super) poke: &'a Poke,
+}
+
+/// What one line brings back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) outcome: Outcome,
+    pub(super) authenticated: bool,
+    /// Was the connection made for this probe?
+    pub(super) fresh: bool,
+}
+
+/// An answer with the time it took.
+struct Timed {
+    answer: Answer,
+    latency: Duration,
+    fresh: bool,
+}
+
+impl Round<'_> {
+    fn permit_wait(&self) -> Duration {
+        self.shared.options.permit_wait.min(self.cadence.period)
+    }
+}
+
+impl Line {
+    pub(super) fn new(endpoint: Endpoint, address: Address) -> Self {
+        let site = Site::parse(endpoint, &address);
+        Self { endpoint, address, site, tls: None, kept: None, lineage: Arc::default(), bearer: None }
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        self.endpoint
+    }
+
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// Does it speak TLS, so that credentials may travel on it?
+    pub(super) fn is_secure(&self) -> bool {
+        self.site.as_ref().is_some_and(|site| site.secure)
+    }
+
+    /// One probe: waits for its permit, then has the deadline for everything.
+    pub(super) async fn probe(&mut self, round: &Round<'_>) -> Found {
+        let started = Instant::now();
+        let (outcome, authenticated, fresh) = match self.admitted(round).await {
+            Ok((timed, authenticated)) => {
+                let outcome = judge(self.endpoint, authenticated, timed.answer.status, timed.latency);
+                (outcome, authenticated, timed.fresh)
+            }
+            Err(Trouble::NotRun(reason)) => (Outcome::NotRun(reason), false, round.fresh),
+            Err(Trouble::Failed(cause)) => {
+                self.lineage.forget();
+                (Outcome::failed(Failure::of(cause), started.elapsed()), self.carries_secret(round), true)
+            }
+        };
+        Found { outcome, authenticated, fresh }
+    }
+
+    fn carries_secret(&self, round: &Round<'_>) -> bool {
+        self.credential(round).is_some_and(|c| grants(c, self.endpoint))
+    }
+
+    /// The credential that may be used on this line: none without TLS.
+    fn credential<'a>(&self, round: &Round<'a>) -> Option<&'a Credential> {
+        match round.credentials {
+            Lookup::Some(credential) if self.is_secure() => Some(credential),
+            Lookup::Some(_) | Lookup::None | Lookup::Unavailable => None,
+        }
+    }
+
+    async fn admitted(&mut self, round: &Round<'_>) -> Result<(Timed, bool), Trouble> {
+        if self.is_secure() && matches!(round.credentials, Lookup::Unavailable) {
+            return Err(Trouble::NotRun(NotRun::CredentialStore));
+        }
+        let permit = permit(&round.shared.in_flight, round.permit_wait(), NotRun::NoPermit).await;
+        let _permit = permit.map_err(Trouble::NotRun)?;
+        let mut deadline = Deadline::after(round.cadence.deadline);
+        let authenticated = self.prepare(round).map_err(Trouble::Failed)?;
+        let request = self.request(authenticated).ok_or(Trouble::Failed(Cause::Blocked))?;
+        if let Some(timed) = self.over_kept(round, &request, &deadline).await? {
+            return Ok((timed, authenticated));
+        }
+        let timed = self.over_fresh(round, request, &mut deadline).await?;
+        Ok((timed, authenticated))
+    }
+
+    /// Brings TLS identity and token up to date with the credential. Will the probe carry credentials?
+    fn prepare(&mut self, round: &Round<'_>) -> Result<bool, Cause> {
+        let credential = self.credential(round).filter(|c| grants(c, self.endpoint));
+        let certificate = credential.and_then(|c| Some((c.version, c.certificate(self.endpoint)?)));
+        if self.is_secure() {
+            let identity = certificate.map_or(0, |(version, _)| version);
+            if self.tls.as_ref().is_none_or(|tls| tls.identity != identity) {
+                self.kept = None;
+                self.tls = Some(self.configure(round.shared, certificate)?);
+            }
+        }
+        match credential.and_then(|c| Some((c.version, c.token(self.endpoint)?))) {
+            None => self.bearer = None,
+            Some((version, _)) if self.bearer.as_ref().is_some_and(|(known, _)| *known == version) => {}
+            Some((version, token)) => {
+                let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+                    .map_err(|_| Cause::Credentials)?;
+                value.set_sensitive(true);
+                self.bearer = Some((version, value));
+            }
+        }
+        Ok(credential.is_some())
+    }
+
+    fn configure(
+        &self,
+        shared: &Shared,
+        certificate: Option<(u64, &crate::credentials::ClientCertificate)>,
+    ) -> Result<Tls, Cause> {
+        let bundle = self.address.ca_bundle.as_deref();
+        let verifier = match self.endpoint {
+            Endpoint::ApiServer => shared.trust.for_api_server(bundle),
+            Endpoint::Prometheus | Endpoint::Tempo | Endpoint::Loki => shared.trust.for_endpoint(bundle),
+        };
+        Tls::new(shared.trust.provider(), verifier.map_err(|_| Cause::Tls)?, certificate)
+    }
+
+    fn request(&self, authenticated: bool) -> Option<Request<Empty<Bytes>>> {
+        let site = self.site.as_ref()?;
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = if authenticated { site.authenticated.clone() } else { site.anonymous.clone() };
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, site.authority.clone());
+        headers.insert(USER_AGENT.0, USER_AGENT.1);
+        headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+        if let Some((_, bearer)) = &self.bearer {
+            headers.insert(header::AUTHORIZATION, bearer.clone());
+        }
+        Some(request)
+    }
+
+    /// Asks over the kept connection. `None` when there is none, or it failed in a way that a fresh one may mend.
+    async fn over_kept(
+        &mut self,
+        round: &Round<'_>,
+        request: &Request<Empty<Bytes>>,
+        deadline: &Deadline,
+    ) -> Result<Option<Timed>, Trouble> {
+        let expired = self.tls.as_ref().is_some_and(Tls::has_expired);
+        let kept = self.kept.take().filter(|_| !round.fresh && !expired);
+        let Some(mut wire) = kept.filter(Wire::wake) else { return Ok(None) };
+        let began = Instant::now();
+        match deadline.bound(Cause::Timeout, wire.ask(request.clone(), &round.shared.options)).await? {
+            Ok(answer) => Ok(Some(self.keep(wire, answer, began, false))),
+            Err(Trouble::Failed(Cause::TooLarge)) => Err(Trouble::Failed(Cause::TooLarge)),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn over_fresh(
+        &mut self,
+        round: &Round<'_>,
+        request: Request<Empty<Bytes>>,
+        deadline: &mut Deadline,
+    ) -> Result<Timed, Trouble> {
+        // Boxed: the way to a new connection is long, and rarely taken.
+        let mut wire = Box::pin(self.dial(round, deadline)).await?;
+        let began = Instant::now();
+        let asked = wire.ask(request, &round.shared.options);
+        let answer = deadline.bound(Cause::Timeout, asked).await??;
+        Ok(self.keep(wire, answer, began, true))
+    }
+
+    async fn dial(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<Wire, Trouble> {
+        let (shared, wait) = (round.shared, round.permit_wait());
+        let site = self.site.as_ref().ok_or(Trouble::Failed(Cause::Blocked))?;
+        let stream = shared.dialer.tcp(site, deadline).await?;
+        let keep = shared.kept.clone().try_acquire_owned().ok();
+        let (lineage, poke) = (self.lineage.clone(), round.poke.clone());
+        let Some(tls) = self.tls.as_mut().filter(|_| site.secure) else {
+            return Wire::open(stream, &shared.options, keep, lineage, poke).await;
+        };
+        // A resumed session does not show the certificate: only a line that cannot keep its connection resumes.
+        if round.fresh || keep.is_some() || tls.has_expired() {
+            tls.forget_session();
+        }
+        let stream = shared.dialer.tls(site, tls, stream, deadline, wait).await?;
+        tls.shook_hands(stream.get_ref().1, keep.is_none().then_some(shared.options.resume_for));
+        Wire::open(stream, &shared.options, keep, lineage, poke).await
+    }
+
+    /// Keeps the connection where it may be kept, and tells how long the answer took.
+    fn keep(&mut self, wire: Wire, answer: Answer, began: Instant, fresh: bool) -> Timed {
+        let latency = began.elapsed();
+        if !answer.reusable || !wire.may_be_kept() {
+            wire.part();
+        } else if wire.rest() {
+            self.kept = Some(wire);
+        }
+        Timed { answer, latency, fresh }
+    }
+}
+
+fn grants(credential: &Credential, endpoint: Endpoint) -> bool {
+    credential.token(endpoint).is_some() || credential.certificate(endpoint).is_some()
+}

@@ -1,0 +1,105 @@
+//! Probes: the only place that opens sockets to watched clusters. HTTP/1.1 over kept-alive TLS connections, one per
+//! configured endpoint and cluster, under hard caps of time and bytes. Knows nothing of storage or API.
+
+mod address;
+mod deadline;
+mod dial;
+mod judge;
+mod line;
+mod options;
+mod resolve;
+mod session;
+mod site;
+mod tickets;
+mod tls;
+mod trouble;
+mod trust;
+mod wire;
+
+use std::sync::Arc;
+
+use fleetbeat_actors::{
+    ports::{Poke, Prober, Session},
+    target::Target,
+};
+use tokio::sync::Semaphore;
+
+pub use address::AddressPolicy;
+pub use options::ProbeOptions;
+pub use resolve::{LookUp, system_look_up};
+pub use trust::{Trust, TrustError, check_bundle};
+
+use crate::credentials::Credentials;
+
+/// Probes clusters over HTTP(S). Cheap to clone; all clones share their permits.
+#[derive(Clone)]
+pub struct HttpProber {
+    shared: Arc<Shared>,
+}
+
+/// What all sessions share: limits, trust anchors, ports. Never connections, sessions of TLS, or tokens.
+struct Shared {
+    options: ProbeOptions,
+    trust: Trust,
+    dialer: dial::Dialer,
+    credentials: Arc<dyn Credentials>,
+    in_flight: Arc<Semaphore>,
+    kept: Arc<Semaphore>,
+}
+
+/// Permits of the prober that are taken at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PermitsInUse {
+    /// Probes running.
+    pub in_flight: usize,
+    /// TLS handshakes computing.
+    pub handshakes: usize,
+    /// Name look-ups running, hung ones included.
+    pub lookups: usize,
+    /// Connections that are kept.
+    pub kept: usize,
+}
+
+impl HttpProber {
+    /// A prober with the system's resolver.
+    pub fn new(options: ProbeOptions, trust: Trust, policy: AddressPolicy, credentials: Arc<dyn Credentials>) -> Self {
+        Self::with_look_up(options, trust, policy, credentials, system_look_up())
+    }
+
+    /// A prober with another resolver.
+    pub fn with_look_up(
+        options: ProbeOptions,
+        trust: Trust,
+        policy: AddressPolicy,
+        credentials: Arc<dyn Credentials>,
+        look_up: LookUp,
+    ) -> Self {
+        let resolver = resolve::Resolver::new(look_up, policy, options.max_lookups, options.dns_timeout);
+        let shared = Shared {
+            dialer: dial::Dialer::new(&options, resolver),
+            trust,
+            credentials,
+            in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
+            kept: Arc::new(Semaphore::new(options.max_kept)),
+            options,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The permits in use now.
+    pub fn permits_in_use(&self) -> PermitsInUse {
+        let (options, (handshakes, lookups)) = (&self.shared.options, self.shared.dialer.free());
+        PermitsInUse {
+            in_flight: options.max_in_flight - self.shared.in_flight.available_permits(),
+            handshakes: options.max_handshakes - handshakes,
+            lookups: options.max_lookups - lookups,
+            kept: options.max_kept - self.shared.kept.available_permits(),
+        }
+    }
+}
+
+impl Prober for HttpProber {
+    fn open(&self, target: Arc<Target>, poke: Poke) -> Box<dyn Session> {
+        Box::new(session::HttpSession::new(self.shared.clone(), target, poke))
+    }
+}

@@ -1,0 +1,9 @@
+//! The prober against real servers: every cause, every cap, and what connections and tokens do.
+#![cfg(test)]
+
+mod bench;
+mod connections;
+mod hostile;
+mod secrets;
+mod spoke;
+mod verdicts;
