@@ -37,7 +37,9 @@ impl KubeApiserver {
         let (certificate, key) = authority.issue();
         scratch.write("server.crt", &certificate, None);
         scratch.write("server.key", &key, None);
-        scratch.write("accounts.key", &authority.issue().1, None);
+        let (accounts, accounts_key) = authority.issue();
+        scratch.write("accounts.crt", &accounts, None);
+        scratch.write("accounts.key", &accounts_key, None);
         scratch.write("tokens.csv", &format!("{TOKEN},admin,1,\"system:masters\"\n"), None);
         let (port, etcd_port) = (free_port(), free_port());
         let etcd = start_etcd(&scratch, etcd_port);
@@ -57,7 +59,7 @@ impl KubeApiserver {
             "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             "--service-account-issuer=https://127.0.0.1".to_owned(),
-            format!("--service-account-key-file={}", file("accounts.key")),
+            format!("--service-account-key-file={}", file("accounts.crt")),
             format!("--service-account-signing-key-file={}", file("accounts.key")),
             format!("--token-auth-file={}", file("tokens.csv")),
             format!("--tls-cert-file={}", file("server.crt")),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -67,15 +67,28 @@ impl Product {
         begin.elapsed()
     }
 
+    /// Runs the binary once with arguments of the caller's, in this installation's environment; killed after a minute.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "60", env!("CARGO_BIN_EXE_fleetbeat")]).args(arguments);
+        self.environ(&mut command);
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
     /// Starts the process without waiting for anything.
     pub fn launch(&mut self) {
-        let (environment, home) = (&self.environment, self.scratch.path());
         let program = Path::new(env!("CARGO_BIN_EXE_fleetbeat"));
-        self.running = Some(Running::spawn(program, None, &home.join("log"), |command| {
-            command.arg("serve").current_dir(home).env_clear();
-            command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-            command.env("HOME", home).env("RUST_BACKTRACE", "1").envs(environment);
+        self.running = Some(Running::spawn(program, None, &self.scratch.path().join("log"), |command| {
+            command.arg("serve");
+            self.environ(command);
         }));
+    }
+
+    /// Nothing of the test's own environment reaches the process but the search path.
+    fn environ(&self, command: &mut Command) {
+        let home = self.scratch.path();
+        command.current_dir(home).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command.env("HOME", home).env("RUST_BACKTRACE", "1").envs(&self.environment);
     }
 
     /// Waits until `/ready` answers 200; panics with the log when it does not, or when the process ends.
