@@ -31,10 +31,9 @@ pub struct FleetArguments {
     /// Address of spoke 1; the others follow
     #[arg(long, default_value_t = Ipv4Addr::new(127, 20, 0, 1))]
     base: Ipv4Addr,
-    /// Ports of API server, Prometheus, Tempo, Loki; 0 = any free one
-    #[arg(long, value_delimiter = ',', num_args = 4, value_names = ["API", "PROMETHEUS", "TEMPO", "LOKI"],
-          default_values_t = [6443, 9090, 3200, 3100])]
-    ports: Vec<u16>,
+    /// Ports of API server, Prometheus, Tempo and Loki, or `any` for free ones
+    #[arg(long, default_value = "6443,9090,3200,3100")]
+    ports: Ports,
     /// Put before every name
     #[arg(long, default_value = "")]
     prefix: String,
@@ -55,13 +54,12 @@ pub struct FleetArguments {
 impl FleetArguments {
     /// The options these flags mean.
     pub fn options(&self) -> FleetOptions {
-        let port = |nth: usize| self.ports.get(nth).copied().unwrap_or(0);
         FleetOptions {
             count: self.count,
             first: self.first,
             seed: self.seed,
             base: self.base,
-            ports: Ports { api: port(0), prometheus: port(1), tempo: port(2), loki: port(3) },
+            ports: self.ports,
             endpoints: self.endpoints.clone(),
             prefix: self.prefix.clone(),
             require_token: self.require_token,

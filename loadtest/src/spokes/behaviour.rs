@@ -54,6 +54,12 @@ pub enum Behaviour {
     EndlessInterim,
     /// Answers, then closes the connection without having announced it.
     CloseAfterResponse,
+    /// Answers 200 with a small gzip body that unpacks to very much more.
+    GzipBomb,
+    /// Answers 200 with JSON nested thousands deep.
+    DeepJson,
+    /// Answers 429 and asks to come back in thirty years.
+    RetryAfter,
 }
 
 /// When a resetting server sends its RST.
@@ -61,6 +67,8 @@ pub enum Behaviour {
 pub enum ResetAt {
     /// As soon as it has accepted; established connections are reset at once.
     Accept,
+    /// In the middle of the TLS handshake, when it has read the hello.
+    Handshake,
     /// When it has read a request.
     Request,
 }
@@ -74,6 +82,8 @@ pub enum CertificateFault {
     WrongName,
     /// An authority signed it that nobody was told to trust.
     UnknownCa,
+    /// It is right, but hundreds of others that nobody needs come with it.
+    GiantChain,
 }
 
 /// What a client meets before it can ask anything.
@@ -87,6 +97,8 @@ pub(super) enum Opening {
     Silent,
     /// RST.
     Reset,
+    /// RST as soon as the client has said something.
+    ResetAfterHello,
     /// Clear text where TLS should be.
     ClearText,
     /// A handshake, with a faulty certificate or the right one.
@@ -100,7 +112,7 @@ pub struct UnknownBehaviour(pub String);
 
 impl Behaviour {
     /// Every word with its meaning, for help texts and error messages.
-    pub const WORDS: [(&'static str, &'static str); 20] = [
+    pub const WORDS: [(&'static str, &'static str); 25] = [
         ("healthy", "answers as the real thing"),
         ("dead", "listener and connections closed, connecting is refused"),
         ("unreachable", "packets vanish unacknowledged, on old and new connections"),
@@ -111,16 +123,21 @@ impl Behaviour {
         ("drip:MS", "answers one byte every MS milliseconds"),
         ("status:CODE", "answers every request with this status code"),
         ("reset:accept", "RST as soon as a connection is accepted"),
+        ("reset:handshake", "RST in the middle of the TLS handshake"),
         ("reset:request", "RST when a request has been read"),
         ("certificate:expired", "a certificate of the past"),
         ("certificate:wrong_name", "a certificate for another name and address"),
         ("certificate:unknown_ca", "a certificate of an authority nobody trusts"),
+        ("certificate:giant_chain", "the right certificate with hundreds that nobody needs"),
         ("garbage", "answers requests with bytes that are no HTTP"),
         ("plaintext", "answers the TLS hello in clear text"),
         ("endless_headers", "response headers that never end"),
         ("endless_body", "a response body that never ends"),
         ("endless_1xx", "interim responses that never end"),
         ("close_after_response", "closes unannounced after each response"),
+        ("gzip_bomb", "a small body that unpacks to very much more"),
+        ("deep_json", "JSON nested thousands deep"),
+        ("retry_after", "429, and come back in thirty years"),
     ];
 
     /// What a client meets first.
@@ -129,6 +146,7 @@ impl Behaviour {
             Behaviour::Dead => Opening::Closed,
             Behaviour::Unreachable => Opening::Vanished,
             Behaviour::Blackhole | Behaviour::TlsSilent => Opening::Silent,
+            Behaviour::Reset(ResetAt::Handshake) => Opening::ResetAfterHello,
             Behaviour::Reset(ResetAt::Accept) => Opening::Reset,
             Behaviour::Plaintext => Opening::ClearText,
             Behaviour::Certificate(fault) => Opening::Handshake(Some(fault)),
@@ -142,7 +160,10 @@ impl Behaviour {
             | Behaviour::EndlessHeaders
             | Behaviour::EndlessBody
             | Behaviour::EndlessInterim
-            | Behaviour::CloseAfterResponse => Opening::Handshake(None),
+            | Behaviour::CloseAfterResponse
+            | Behaviour::GzipBomb
+            | Behaviour::DeepJson
+            | Behaviour::RetryAfter => Opening::Handshake(None),
         }
     }
 }
@@ -160,16 +181,21 @@ impl fmt::Display for Behaviour {
             Behaviour::Drip { ms } => write!(f, "drip:{ms}"),
             Behaviour::Status { code } => write!(f, "status:{code}"),
             Behaviour::Reset(ResetAt::Accept) => f.write_str("reset:accept"),
+            Behaviour::Reset(ResetAt::Handshake) => f.write_str("reset:handshake"),
             Behaviour::Reset(ResetAt::Request) => f.write_str("reset:request"),
             Behaviour::Certificate(CertificateFault::Expired) => f.write_str("certificate:expired"),
             Behaviour::Certificate(CertificateFault::WrongName) => f.write_str("certificate:wrong_name"),
             Behaviour::Certificate(CertificateFault::UnknownCa) => f.write_str("certificate:unknown_ca"),
+            Behaviour::Certificate(CertificateFault::GiantChain) => f.write_str("certificate:giant_chain"),
             Behaviour::Garbage => f.write_str("garbage"),
             Behaviour::Plaintext => f.write_str("plaintext"),
             Behaviour::EndlessHeaders => f.write_str("endless_headers"),
             Behaviour::EndlessBody => f.write_str("endless_body"),
             Behaviour::EndlessInterim => f.write_str("endless_1xx"),
             Behaviour::CloseAfterResponse => f.write_str("close_after_response"),
+            Behaviour::GzipBomb => f.write_str("gzip_bomb"),
+            Behaviour::DeepJson => f.write_str("deep_json"),
+            Behaviour::RetryAfter => f.write_str("retry_after"),
         }
     }
 }
@@ -192,16 +218,21 @@ fn plain(text: &str) -> Option<Behaviour> {
         "tls_silent" => Behaviour::TlsSilent,
         "hang" => Behaviour::Hang,
         "reset" | "reset:accept" => Behaviour::Reset(ResetAt::Accept),
+        "reset:handshake" => Behaviour::Reset(ResetAt::Handshake),
         "reset:request" => Behaviour::Reset(ResetAt::Request),
         "certificate:expired" => Behaviour::Certificate(CertificateFault::Expired),
         "certificate:wrong_name" => Behaviour::Certificate(CertificateFault::WrongName),
         "certificate:unknown_ca" => Behaviour::Certificate(CertificateFault::UnknownCa),
+        "certificate:giant_chain" => Behaviour::Certificate(CertificateFault::GiantChain),
         "garbage" => Behaviour::Garbage,
         "plaintext" => Behaviour::Plaintext,
         "endless_headers" => Behaviour::EndlessHeaders,
         "endless_body" => Behaviour::EndlessBody,
         "endless_1xx" => Behaviour::EndlessInterim,
         "close_after_response" => Behaviour::CloseAfterResponse,
+        "gzip_bomb" => Behaviour::GzipBomb,
+        "deep_json" => Behaviour::DeepJson,
+        "retry_after" => Behaviour::RetryAfter,
         _ => return None,
     })
 }

@@ -41,6 +41,7 @@ pub(super) async fn serve(
         Opening::Reset => {
             line.reset();
         }
+        Opening::ResetAfterHello => line.reset_after_hello().await,
         Opening::Silent => line.silence().await,
         Opening::Vanished => line.vanish().await,
         Opening::ClearText if door.tls.is_some() => line.clear_text().await,
@@ -197,6 +198,7 @@ impl<'a, S: Transport> Line<'a, S> {
             Opening::Reset => {
                 self.reset();
             }
+            Opening::ResetAfterHello => self.reset_after_hello().await,
             Opening::Silent => self.silence().await,
             Opening::Vanished => self.vanish().await,
         }
@@ -264,6 +266,13 @@ impl<'a, S: Transport> Line<'a, S> {
             let _ = self.orders.changed().await;
         }
         self.reset();
+    }
+
+    /// Closes with RST as soon as the client says something.
+    async fn reset_after_hello(&mut self) {
+        if let Event::Data = self.event(Some(HANDSHAKE)).await {
+            self.reset();
+        }
     }
 
     /// Answers the client's hello with what a server without TLS says.

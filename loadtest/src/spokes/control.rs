@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post, put};
@@ -25,6 +25,8 @@ use super::stats::Served;
 use super::truth::Truth;
 
 const TRUTH_LIMIT: usize = 10_000;
+/// A script for ten thousand spokes is some megabytes.
+const BODY_MAX_BYTES: usize = 64 * 1024 * 1024;
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Serves the control API on a loopback address until the fleet stops; returns where (port 0 = any free one).
@@ -55,6 +57,7 @@ fn router(fleet: FleetHandle) -> Router {
         .route("/script", post(post_script))
         .route("/stats", get(stats))
         .route("/stop", post(stop))
+        .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(fleet)
 }
 

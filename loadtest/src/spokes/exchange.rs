@@ -8,6 +8,7 @@ use tokio::io::AsyncWriteExt;
 
 use super::behaviour::Behaviour;
 use super::connection::{Flow, Line, Transport};
+use super::hostile;
 use super::wire;
 
 /// An endless answer is sent in pieces of about 8 KiB with this pause: some 4 MB/s.
@@ -48,6 +49,9 @@ fn prepare<S: Transport>(line: &Line<'_, S>, head_bytes: usize) -> Option<Reply>
     }
     let bytes = match line.behaviour {
         Behaviour::Status { code } => Cow::Owned(wire::status(door.role, code, request.path)),
+        Behaviour::GzipBomb => Cow::Borrowed(hostile::gzip_bomb()),
+        Behaviour::DeepJson => Cow::Borrowed(hostile::deep_json()),
+        Behaviour::RetryAfter => Cow::Borrowed(hostile::RETRY_AFTER),
         _ => wire::answer(door.role, door.token.as_deref(), &request),
     };
     Some(Reply { bytes, body_bytes: request.body_bytes, close: request.close })
@@ -95,6 +99,9 @@ async fn deliver<S: Transport>(line: &mut Line<'_, S>, reply: &[u8]) -> Flow {
         }
         Behaviour::Healthy
         | Behaviour::Status { .. }
+        | Behaviour::GzipBomb
+        | Behaviour::DeepJson
+        | Behaviour::RetryAfter
         | Behaviour::Certificate(_)
         | Behaviour::Plaintext
         | Behaviour::Dead

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, CertificateFault};
 use super::role::Role;
 use super::spoke::Spoke;
 
@@ -85,6 +85,9 @@ fn finding(spoke: &Spoke, role: Role, behaviour: Behaviour) -> (Finding, bool) {
         | Behaviour::Garbage
         | Behaviour::EndlessHeaders
         | Behaviour::EndlessInterim => (Finding::Down, true),
+        Behaviour::GzipBomb | Behaviour::DeepJson => (Finding::Up, false),
+        Behaviour::RetryAfter => status(role, 429, spoke.token.is_some()),
+        Behaviour::Certificate(CertificateFault::GiantChain) => (Finding::Down, false),
         Behaviour::Certificate(_) | Behaviour::Plaintext => {
             let tls = spoke.endpoint(role).is_some_and(|endpoint| endpoint.tls);
             if tls { (Finding::Down, true) } else { (Finding::Up, false) }

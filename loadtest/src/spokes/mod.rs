@@ -11,6 +11,7 @@ pub mod error;
 mod exchange;
 pub mod expect;
 pub mod fleet;
+mod hostile;
 pub mod options;
 pub mod role;
 pub mod script;

@@ -88,6 +88,26 @@ impl Ports {
     }
 }
 
+/// Ports that cannot be read.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is no choice of ports: use `any`, or four numbers such as 6443,9090,3200,3100")]
+pub struct BadPorts(pub String);
+
+impl FromStr for Ports {
+    type Err = BadPorts;
+
+    fn from_str(text: &str) -> Result<Self, BadPorts> {
+        if text == "any" {
+            return Ok(Self::ANY);
+        }
+        let numbers: Result<Vec<u16>, _> = text.split(',').map(|number| number.trim().parse()).collect();
+        match numbers.as_deref() {
+            Ok(&[api, prometheus, tempo, loki]) => Ok(Self { api, prometheus, tempo, loki }),
+            _ => Err(BadPorts(text.to_owned())),
+        }
+    }
+}
+
 impl Default for Ports {
     fn default() -> Self {
         Self { api: 6443, prometheus: 9090, tempo: 3200, loki: 3100 }
@@ -163,6 +183,13 @@ mod tests {
         let some: Endpoints = "prometheus, loki=0.25".parse().unwrap();
         assert_eq!((some.share(Role::Prometheus), some.share(Role::Loki)), (1.0, 0.25));
         assert_eq!(some.share(Role::Tempo), 0.0);
+    }
+
+    #[test]
+    fn ports_are_four_numbers_or_any() {
+        assert_eq!("any".parse(), Ok(Ports::ANY));
+        assert_eq!("6443,9090,3200,3100".parse(), Ok(Ports::default()));
+        assert!("6443".parse::<Ports>().is_err() && "1,2,3,70000".parse::<Ports>().is_err());
     }
 
     #[test]

@@ -17,6 +17,9 @@ use super::behaviour::CertificateFault;
 use super::clock::Clock;
 use super::error::FleetError;
 
+/// What comes with a giant chain: some 200 KiB.
+const USELESS_CERTIFICATES: usize = 400;
+
 /// Everything a fleet needs to make certificates.
 pub(super) struct Authority {
     trusted: Issuer<'static, KeyPair>,
@@ -71,7 +74,10 @@ impl Authority {
     }
 
     fn settings(&self, names: &Names, fault: Option<CertificateFault>) -> Result<ServerConfig, rcgen::Error> {
-        let chain = vec![self.leaf(names, fault)?];
+        let mut chain = vec![self.leaf(names, fault)?];
+        if fault == Some(CertificateFault::GiantChain) {
+            chain.extend(std::iter::repeat_n(chain[0].clone(), USELESS_CERTIFICATES));
+        }
         let key = CertifiedKey::new(chain, Arc::clone(&self.signing_key));
         let mut config = self.template.clone();
         config.cert_resolver = Arc::new(SingleCertAndKey::from(key));

@@ -197,6 +197,8 @@ async fn resets_come_on_accept_or_after_the_request() {
     scene.api_is("reset:accept").await;
     assert_eq!(within(kept.closed()).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     assert!(scene.readyz().await.is_err());
+    scene.api_is("reset:handshake").await;
+    assert_eq!(scene.readyz().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
     scene.api_is("healthy").await;
     scene.is_healthy().await;
 }
@@ -246,6 +248,20 @@ async fn endless_answers_never_end_by_themselves_and_end_when_the_client_goes() 
         }
     };
     tokio::time::timeout(SOON, gone).await.expect("connections end with their clients");
+}
+
+#[tokio::test]
+async fn hostile_answers_are_well_formed_http() {
+    let scene = Scene::new();
+    let mut kept = scene.connected().await;
+    scene.api_is("gzip_bomb").await;
+    assert_eq!(kept.get("/readyz", None).await.unwrap().0, 200);
+    scene.api_is("deep_json").await;
+    assert!(kept.get("/readyz", None).await.unwrap().1.starts_with("[[[["));
+    scene.api_is("retry_after").await;
+    assert_eq!(kept.get("/readyz", None).await.unwrap().0, 429);
+    scene.api_is("certificate:giant_chain").await;
+    assert!(within(scene.client.connect(scene.spoke(), Role::Api)).await.is_err());
 }
 
 #[tokio::test]

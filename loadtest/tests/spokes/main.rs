@@ -2,5 +2,6 @@
 #![cfg(test)]
 
 mod behaviours;
+mod cli;
 mod client;
 mod fleet;

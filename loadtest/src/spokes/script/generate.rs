@@ -35,7 +35,7 @@ pub struct ScriptOptions {
     pub max_hold_factor: f64,
     /// At most this share of the fleet is in trouble at once.
     pub max_share: f64,
-    /// Only troubles whose resulting state is beyond doubt, one at a time per spoke.
+    /// Only troubles whose resulting state is beyond doubt, one server at a time per spoke.
     pub clean: bool,
     /// Share of troubles that come as a row of quick changes (never in a clean script).
     pub flapping: f64,
@@ -108,7 +108,7 @@ fn troubles(spoke: &Spoke, options: &ScriptOptions) -> Vec<Episode> {
 }
 
 fn episode(spoke: &Spoke, options: &ScriptOptions, dice: &mut Dice, start_ms: u64, end_ms: u64) -> Episode {
-    let scope = scope(spoke, dice);
+    let scope = scope(spoke, options.clean, dice);
     let flapping = !options.clean && dice.unit() < options.flapping;
     let changes = if flapping {
         let beat = ((end_ms - start_ms) / 8).max(1);
@@ -123,11 +123,14 @@ fn episode(spoke: &Spoke, options: &ScriptOptions, dice: &mut Dice, start_ms: u6
 }
 
 /// Half of the troubles hit the API server, a fifth the whole cluster, the rest an optional endpoint.
-fn scope(spoke: &Spoke, dice: &mut Dice) -> Scope {
+///
+/// In a clean script a change is about one server only: a check that runs while several come back may see some of
+/// them, and would be right to call the cluster degraded in between.
+fn scope(spoke: &Spoke, clean: bool, dice: &mut Dice) -> Scope {
     let optional: Vec<Role> = spoke.endpoints.iter().map(|one| one.role).filter(|role| *role != Role::Api).collect();
     match dice.unit() {
         chance if chance < 0.5 => Scope::One(Role::Api),
-        chance if chance < 0.7 => Scope::All,
+        chance if chance < 0.7 && !clean => Scope::All,
         _ => dice.pick(&optional).map_or(Scope::One(Role::Api), |role| Scope::One(*role)),
     }
 }
@@ -160,6 +163,7 @@ fn beyond_doubt(spoke: &Spoke, scope: Scope) -> Vec<Behaviour> {
         choice.extend([
             Behaviour::TlsSilent,
             Behaviour::Plaintext,
+            Behaviour::Reset(ResetAt::Handshake),
             Behaviour::Certificate(CertificateFault::Expired),
             Behaviour::Certificate(CertificateFault::WrongName),
             Behaviour::Certificate(CertificateFault::UnknownCa),
@@ -184,6 +188,10 @@ fn questionable(spoke: &Spoke) -> Vec<Behaviour> {
         Behaviour::EndlessBody,
         Behaviour::EndlessInterim,
         Behaviour::CloseAfterResponse,
+        Behaviour::GzipBomb,
+        Behaviour::DeepJson,
+        Behaviour::RetryAfter,
+        Behaviour::Certificate(CertificateFault::GiantChain),
     ]
 }
 
