@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 use fleetbeat_loadtest::spokes::{Endpoints, Fleet, FleetHandle, FleetOptions, Playback, Ports, Role, Script, control};
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::script::GenerateArguments;
 
@@ -131,24 +132,20 @@ async fn serve(arguments: &SpokesArguments) -> anyhow::Result<()> {
     let mut options = arguments.fleet.options();
     options.truth_file = truth_file(arguments)?;
     let fleet = Fleet::start(&options)?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let control = control::serve(fleet.handle(), arguments.control).await?;
     write_files(arguments, &fleet, control)?;
     introduce(&fleet, control);
     let script = script(arguments, &fleet)?;
     tokio::select! {
         () = fleet.stopped() => {}
-        interrupted = tokio::signal::ctrl_c() => interrupted.context("cannot listen for Ctrl-C")?,
-        terminated = terminated() => terminated.context("cannot listen for SIGTERM")?,
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
         done = play(arguments, &fleet, script) => done?,
         () = show(arguments, &fleet) => {}
     }
     summarize(&fleet);
-    Ok(())
-}
-
-async fn terminated() -> std::io::Result<()> {
-    let mut signal = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    signal.recv().await;
     Ok(())
 }
 

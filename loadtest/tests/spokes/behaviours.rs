@@ -157,7 +157,7 @@ async fn a_hanging_server_finishes_tls_and_never_answers() {
 #[tokio::test]
 async fn a_slow_server_answers_late() {
     let scene = Scene::new();
-    scene.api_is("slow:400").await;
+    scene.api_is("slow:1500").await;
     let mut connection = scene.connected().await;
     connection.ask("/readyz", None).await.unwrap();
     assert!(stays_quiet(connection.response()).await);
