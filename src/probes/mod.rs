@@ -3,6 +3,7 @@
 
 mod address;
 mod deadline;
+mod descriptors;
 mod dial;
 mod judge;
 mod line;
@@ -25,6 +26,7 @@ use fleetbeat_actors::{
 use tokio::sync::Semaphore;
 
 pub use address::AddressPolicy;
+pub use descriptors::raise_descriptor_limit;
 pub use options::ProbeOptions;
 pub use resolve::{LookUp, system_look_up};
 pub use trust::{Trust, TrustError, check_bundle};
