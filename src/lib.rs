@@ -1,5 +1,6 @@
 //! fleetbeat: how the engine touches the world.
 
+pub mod bus;
 pub mod config;
 pub mod credentials;
 pub mod probes;

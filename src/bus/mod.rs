@@ -1,0 +1,138 @@
+//! The event bus: publishes events to Redis, in order, every one acknowledged, and never waits long for a server that is
+//! away. What to publish, and when to try again, is the fan-out's business.
+
+mod address;
+mod link;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use fleetbeat_actors::{
+    event::Event,
+    ports::{PublishError, Publisher},
+    roll::ClusterId,
+};
+use fred::{
+    bytes_utils::Str,
+    clients::{Client, Pipeline, WithOptions},
+    prelude::*,
+    types::config::Options,
+};
+use secrecy::SecretString;
+
+pub use address::BusAddressError;
+pub use link::BusHealth;
+
+/// Events in one pipeline; each is up to four commands.
+const PIPELINE: usize = 250;
+/// How long the server may take over one pipeline.
+const PATIENCE: Duration = Duration::from_millis(500);
+/// The client's own timeout may be held up; this one is not.
+const LAST_RESORT: Duration = Duration::from_millis(550);
+
+/// Where events go.
+#[derive(Clone, Debug)]
+pub struct BusOptions {
+    /// `redis://`, `rediss://`, `redis-sentinel://` or `redis-cluster://`, with user and password where needed.
+    pub url: SecretString,
+    /// Channels are `{prefix}:all`, `{prefix}:cluster` and `{prefix}:cluster:{id}`.
+    pub channel_prefix: String,
+    /// Stream for consumers that must not miss an event.
+    pub stream: String,
+    /// The stream drops its oldest entries beyond about this many.
+    pub stream_max_length: u64,
+    /// PEM file of authorities trusted beside the system's own.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// A publisher to Redis. It connects in the background, and again whenever it must; it ends when dropped.
+pub struct RedisBus {
+    client: Client,
+    link: link::Link,
+    names: Names,
+}
+
+struct Names {
+    all: Str,
+    cluster: Str,
+    stream: String,
+    stream_max_length: i64,
+}
+
+impl RedisBus {
+    /// A bus that begins to connect. Needs a running tokio runtime.
+    ///
+    /// # Errors
+    /// When the URL or the file of authorities cannot be used. An absent server is no error.
+    pub fn start(options: &BusOptions) -> Result<Self, BusAddressError> {
+        let client = address::client(&options.url, options.ca_file.as_deref())?;
+        let names = Names {
+            all: format!("{}:all", options.channel_prefix).into(),
+            cluster: format!("{}:cluster", options.channel_prefix).into(),
+            stream: options.stream.clone(),
+            stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
+        };
+        Ok(Self { link: link::Link::start(client.clone()), client, names })
+    }
+
+    /// How the connection is.
+    pub fn health(&self) -> BusHealth {
+        self.link.health()
+    }
+
+    /// Says goodbye to the server, if it listens.
+    pub async fn close(self) {
+        self.link.stop();
+        let _ = tokio::time::timeout(PATIENCE, self.client.quit()).await;
+    }
+
+    async fn publish_some(&self, events: &[Arc<Event>]) -> Result<(), Error> {
+        let pipeline = self.client.pipeline().with_options(&hurried());
+        for event in events {
+            self.names.queue(&pipeline, event).await?;
+        }
+        let acknowledged = tokio::time::timeout(LAST_RESORT, pipeline.all::<Vec<Value>>()).await;
+        acknowledged.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))?;
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Publisher for RedisBus {
+    async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
+        for some in events.chunks(PIPELINE) {
+            let published = self.publish_some(some).await;
+            self.link.learn(published.as_ref().err());
+            published.map_err(|error| PublishError(link::word(&error)))?;
+        }
+        Ok(())
+    }
+}
+
+impl Names {
+    /// Queues one event in memory: nothing is sent yet.
+    async fn queue(&self, pipeline: &WithOptions<Pipeline<Client>>, event: &Event) -> Result<(), Error> {
+        let json = Value::String(Str::from(&*event.json));
+        pipeline.publish::<(), _, _>(self.all.clone(), json.clone()).await?;
+        if event.cluster_id != ClusterId::FLEET {
+            let own = format!("{}:{}", self.cluster, event.cluster_id);
+            pipeline.publish::<(), _, _>(self.cluster.clone(), json.clone()).await?;
+            pipeline.publish::<(), _, _>(own, json.clone()).await?;
+        }
+        let fields: Vec<(&str, Value)> = vec![
+            ("event_id", event.event_id.to_string().into()),
+            ("event_type", event.event_type.as_str().into()),
+            ("cluster_id", event.cluster_id.to_string().into()),
+            ("sequence", event.sequence.into()),
+            ("position", event.position.into()),
+            ("json", json),
+        ];
+        let cap = ("MAXLEN", "~", self.stream_max_length);
+        pipeline.xadd::<(), _, _, _, _>(self.stream.as_str(), false, cap, "*", fields).await
+    }
+}
+
+/// Options of every command: at once or not at all.
+fn hurried() -> Options {
+    Options { fail_fast: true, timeout: Some(PATIENCE), max_attempts: Some(1), ..Options::default() }
+}

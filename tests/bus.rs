@@ -1,0 +1,185 @@
+//! The event bus against a real Redis: what arrives, in which order, and what happens while the server is away.
+#![cfg(test)]
+
+mod support;
+
+use std::{sync::Arc, time::Duration};
+
+use fleetbeat::bus::{BusOptions, RedisBus};
+use fleetbeat_actors::{
+    event::{Event, EventDraft, EventType},
+    ports::Publisher,
+    roll::ClusterId,
+};
+use support::{Redis, Subscriber, eventually, stream_entries};
+use tokio::time::Instant;
+
+const SOON: Duration = Duration::from_secs(5);
+const STREAM: &str = "t:stream";
+
+fn options(redis: &Redis) -> BusOptions {
+    BusOptions {
+        url: redis.url().into(),
+        channel_prefix: "t:events".to_owned(),
+        stream: STREAM.to_owned(),
+        stream_max_length: 100_000,
+        ca_file: None,
+    }
+}
+
+async fn connected(options: &BusOptions) -> RedisBus {
+    let bus = RedisBus::start(options).unwrap();
+    eventually(SOON, || async { if bus.health().connected { Ok(()) } else { Err(format!("{:?}", bus.health())) } })
+        .await;
+    bus
+}
+
+fn event(cluster_id: ClusterId, position: i64) -> Arc<Event> {
+    let at = chrono::DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+    let payload = serde_json::json!({ "name": "edge-1", "old_state": "ONLINE", "new_state": "OFFLINE" });
+    let draft = EventDraft::new(EventType::ClusterStatusChanged, cluster_id, at, payload);
+    Arc::new(Event::place(draft, position, position))
+}
+
+fn events(cluster_id: ClusterId, positions: std::ops::Range<i64>) -> Vec<Arc<Event>> {
+    positions.map(|position| event(cluster_id, position)).collect()
+}
+
+async fn positions(redis: &Redis) -> Vec<i64> {
+    stream_entries(redis, STREAM, None).await.iter().map(|(_, fields)| fields["position"].parse().unwrap()).collect()
+}
+
+/// The stream without repetitions, which a failed try may leave.
+async fn first_seen(redis: &Redis) -> Vec<i64> {
+    let mut seen = std::collections::BTreeSet::new();
+    let mut positions = positions(redis).await;
+    positions.retain(|position| seen.insert(*position));
+    positions
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_of_a_cluster_arrives_on_three_channels_and_in_the_stream() {
+    let redis = Redis::start_new().await;
+    let bus = connected(&options(&redis)).await;
+    let mut listener = Subscriber::listen(&redis, &["t:events:*"]).await;
+    let id = ClusterId::generate();
+    let (own, fleet) = (event(id, 7), event(ClusterId::FLEET, 8));
+    bus.publish(&[own.clone(), fleet.clone()]).await.unwrap();
+
+    let heard = listener.drain(Duration::from_millis(300)).await;
+    let json = |event: &Event| event.json.to_string();
+    let expected = [
+        ("t:events:all".to_owned(), json(&own)),
+        ("t:events:cluster".to_owned(), json(&own)),
+        (format!("t:events:cluster:{id}"), json(&own)),
+        ("t:events:all".to_owned(), json(&fleet)),
+    ];
+    assert_eq!(heard, expected);
+    let stored = stream_entries(&redis, STREAM, None).await;
+    assert_eq!(stored.len(), 2);
+    let fields = &stored[0].1;
+    assert_eq!(fields["event_id"], own.event_id.to_string());
+    assert_eq!(fields["event_type"], "CLUSTER_STATUS_CHANGED");
+    assert_eq!(fields["cluster_id"], id.to_string());
+    assert_eq!((fields["sequence"].as_str(), fields["position"].as_str()), ("7", "7"));
+    assert_eq!(fields["json"], json(&own));
+    assert!(bus.health().ping_latency.is_some());
+    bus.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_events_keep_their_order_and_the_stream_its_length() {
+    let redis = Redis::start_new().await;
+    let bus = connected(&BusOptions { stream_max_length: 1_000, ..options(&redis) }).await;
+    let all = events(ClusterId::generate(), 0..20_000);
+    let began = Instant::now();
+    for batch in all.chunks(500) {
+        bus.publish(batch).await.unwrap();
+    }
+    println!("{:.0} events/s in batches of 500", 20_000.0 / began.elapsed().as_secs_f64());
+    let kept = positions(&redis).await;
+    assert!(kept.len() < 1_500, "{}", kept.len());
+    assert_eq!(kept, (20_000 - kept.len() as i64..20_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_is_told_at_once_and_the_first_try_after_its_return_succeeds() {
+    let mut redis = Redis::start_new().await;
+    let bus = connected(&options(&redis)).await;
+    bus.publish(&events(ClusterId::generate(), 0..3)).await.unwrap();
+    redis.kill();
+    for _ in 0..5 {
+        let began = Instant::now();
+        assert!(bus.publish(&events(ClusterId::generate(), 3..6)).await.is_err());
+        assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+    }
+    assert!(!bus.health().connected && bus.health().last_error.is_some());
+    redis.start().await;
+    let back = Instant::now();
+    eventually(SOON, || async { bus.publish(&events(ClusterId::generate(), 3..6)).await }).await;
+    println!("published {:?} after the server's return", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(3));
+    assert_eq!(first_seen(&redis).await, [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stopped_server_is_told_within_its_patience_and_found_again() {
+    let mut redis = Redis::start_new().await;
+    let bus = connected(&options(&redis)).await;
+    let id = ClusterId::generate();
+    let batch = events(id, 0..5);
+    redis.pause();
+    let stopped = Instant::now();
+    while stopped.elapsed() < Duration::from_secs(6) {
+        let began = Instant::now();
+        assert!(bus.publish(&batch).await.is_err());
+        assert!(began.elapsed() < Duration::from_millis(600), "{:?}", began.elapsed());
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    redis.resume();
+    let back = Instant::now();
+    eventually(SOON, || async { bus.publish(&batch).await }).await;
+    println!("published {:?} after the server went on", back.elapsed());
+    assert!(back.elapsed() < Duration::from_secs(3));
+    bus.publish(&events(id, 5..8)).await.unwrap();
+    assert_eq!(first_seen(&redis).await, (0..8).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_comes_later_is_found() {
+    let mut redis = Redis::start_new().await;
+    redis.kill();
+    let bus = RedisBus::start(&options(&redis)).unwrap();
+    let began = Instant::now();
+    assert!(bus.publish(&events(ClusterId::generate(), 0..1)).await.is_err());
+    assert!(began.elapsed() < Duration::from_millis(600));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    redis.start().await;
+    eventually(SOON, || async { bus.publish(&events(ClusterId::generate(), 0..1)).await }).await;
+    tokio::time::timeout(Duration::from_secs(2), bus.close()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn closing_a_bus_that_never_connected_takes_no_time() {
+    let mut redis = Redis::start_new().await;
+    redis.kill();
+    let bus = RedisBus::start(&options(&redis)).unwrap();
+    tokio::time::timeout(Duration::from_secs(1), bus.close()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn users_passwords_and_tls_are_used_and_never_shown() {
+    let named = Redis::start_with_user("watcher", "canary-password").await;
+    connected(&options(&named)).await.publish(&events(ClusterId::generate(), 0..1)).await.unwrap();
+    let encrypted = Redis::start_with_tls().await;
+    let trusting = BusOptions { ca_file: Some(encrypted.ca_file()), ..options(&encrypted) };
+    connected(&trusting).await.publish(&events(ClusterId::generate(), 0..1)).await.unwrap();
+
+    let wrong = BusOptions { url: named.url().replace("canary-password", "canary-wrong").into(), ..options(&named) };
+    let bus = RedisBus::start(&wrong).unwrap();
+    eventually(SOON, || async { bus.health().last_error.ok_or("no error yet") }).await;
+    let refused = bus.publish(&events(ClusterId::generate(), 0..1)).await.unwrap_err();
+    let shown = format!("{:?} {refused} {refused:?} {wrong:?}", bus.health());
+    assert!(!shown.contains("canary"), "{shown}");
+    assert_eq!(bus.health().last_error.as_deref(), Some("refused our credentials (WRONGPASS)"));
+}
