@@ -11,7 +11,7 @@ use super::process::{Running, Scratch, free_port, tail};
 use super::tls::Authority;
 use super::waiting::eventually;
 
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
+const STARTS_WITHIN: Duration = Duration::from_secs(120);
 const TOKEN: &str = "a-real-token";
 
 /// A server with RBAC; dropped, it and its etcd are killed and their data removed.

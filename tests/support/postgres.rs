@@ -16,7 +16,7 @@ use super::waiting::eventually;
 const USER: &str = "postgres";
 const PASSWORD: &str = "a test's own pa$$word";
 const PASSWORD_IN_URL: &str = "a%20test%27s%20own%20pa%24%24word";
-const STARTS_WITHIN: Duration = Duration::from_secs(20);
+const STARTS_WITHIN: Duration = Duration::from_secs(40);
 
 /// A server; dropped, it is killed and its data removed.
 pub struct Postgres {
