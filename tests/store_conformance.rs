@@ -15,6 +15,15 @@ macro_rules! conformance {
                 }
             )+)+
         }
+
+        mod postgresql {
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    crate::conformance::$module::$case(crate::conformance::Backend::postgresql().await).await;
+                }
+            )+)+
+        }
     };
 }
 

@@ -35,8 +35,9 @@ CREATE INDEX idx_clusters_region ON clusters.clusters (region);
 CREATE INDEX idx_clusters_labels ON clusters.clusters USING GIN (labels);
 CREATE INDEX idx_clusters_capabilities_gpu ON clusters.clusters ((capabilities ->> 'has_gpu_nodes'));
 
--- What is written most: apart from the roll, without an index besides its key and with room in every page, so that a
--- write stays within its page and touches no index.
+-- What is written most: apart from the roll, without an index besides its key and with half of every page free, so that
+-- even a flush of the whole fleet finds room for the new version of a row beside the old one and touches no index
+-- (measured when all rows of a page are written at once: 31 % of the writes stayed in their page at 70, 95 % at 50).
 CREATE TABLE clusters.cluster_status (
     cluster_id          UUID PRIMARY KEY REFERENCES clusters.clusters (id) ON DELETE CASCADE,
     version             BIGINT NOT NULL,
@@ -57,7 +58,7 @@ CREATE TABLE clusters.cluster_status (
 
     CONSTRAINT valid_state CHECK (state IN ('UNKNOWN', 'ONLINE', 'DEGRADED', 'OFFLINE')),
     CONSTRAINT valid_health_score CHECK (health_score BETWEEN 0 AND 100)
-) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1);
+) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.1);
 
 CREATE TABLE clusters.transitions (
     event_id     UUID PRIMARY KEY,

@@ -3,7 +3,9 @@
 mod contract;
 mod failure;
 mod migrations;
+mod newest;
 mod options;
+mod postgres;
 mod sqlite;
 
 use std::sync::Arc;
@@ -18,6 +20,6 @@ pub use options::{OpenError, Place, StoreOptions};
 pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, OpenError> {
     match &options.place {
         Place::File(path) => Ok(Arc::new(sqlite::SqliteStore::open(path, options).await?)),
-        Place::Server(_) => Err(OpenError::Url("not built yet".into())),
+        Place::Server(url) => Ok(Arc::new(postgres::PostgresStore::open(url, options).await?)),
     }
 }

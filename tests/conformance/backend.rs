@@ -26,6 +26,13 @@ impl Backend {
         Self { options: StoreOptions::new(Place::Server(SecretString::from(url))), _directory: None }
     }
 
+    /// The same, with all the time that ten thousand rows take in an unoptimised build on a busy machine.
+    pub fn patient(mut self) -> Self {
+        self.options.call_timeout = std::time::Duration::from_secs(60);
+        self.options.statement_timeout = std::time::Duration::from_secs(60);
+        self
+    }
+
     /// Opens it.
     pub async fn store(&self) -> Arc<dyn Store> {
         self.try_store().await.unwrap()

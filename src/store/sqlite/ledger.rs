@@ -1,6 +1,6 @@
 //! The recorder's batches in SQLite: statuses, transitions, events, rollups and the sign of life, in one transaction.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use fleetbeat_actors::{
     health::{Status, Transition},
@@ -15,6 +15,7 @@ use super::events;
 use crate::store::{
     contract::Gap,
     failure::{Failure, json},
+    newest::{newest_rollups, newest_statuses},
 };
 
 /// Rows per statement.
@@ -49,23 +50,11 @@ const UPDATE_STATUSES: &str = "UPDATE cluster_status SET version = n.value ->> 1
     FROM json_each(?1) AS n WHERE cluster_id = n.value ->> 0 AND version < n.value ->> 1";
 
 async fn update_statuses(writer: &mut SqliteConnection, statuses: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
-    for chunk in newest(statuses).chunks(CHUNK) {
+    for chunk in newest_statuses(statuses).chunks(CHUNK) {
         let rows: Vec<_> = chunk.iter().map(|(id, status)| status_row(*id, status)).collect();
         sqlx::query(UPDATE_STATUSES).bind(json(&rows)?).execute(&mut *writer).await?;
     }
     Ok(())
-}
-
-/// One status per cluster: the newest.
-fn newest(statuses: &[(ClusterId, Arc<Status>)]) -> Vec<(ClusterId, &Status)> {
-    let mut newest: HashMap<ClusterId, &Status> = HashMap::with_capacity(statuses.len());
-    for (id, status) in statuses {
-        let kept = newest.entry(*id).or_insert(status);
-        if status.version > kept.version {
-            *kept = status;
-        }
-    }
-    newest.into_iter().collect()
 }
 
 fn status_row(id: ClusterId, status: &Status) -> serde_json::Value {
@@ -117,8 +106,8 @@ const UPSERT_ROLLUPS: &str = "INSERT INTO rollups (cluster_id, started_at, run, 
     latency_max_ms = excluded.latency_max_ms, latency_p95_ms = excluded.latency_p95_ms";
 
 async fn upsert_rollups(writer: &mut SqliteConnection, rollups: &[Rollup]) -> Result<(), Failure> {
-    for chunk in rollups.chunks(CHUNK) {
-        let rows: Vec<_> = chunk.iter().map(rollup_row).collect();
+    for chunk in newest_rollups(rollups).chunks(CHUNK) {
+        let rows: Vec<_> = chunk.iter().map(|rollup| rollup_row(rollup)).collect();
         sqlx::query(UPSERT_ROLLUPS).bind(json(&rows)?).execute(&mut *writer).await?;
     }
     Ok(())

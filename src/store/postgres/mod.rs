@@ -1,0 +1,204 @@
+//! The store in PostgreSQL, schema `clusters`: what production uses.
+
+mod clusters;
+mod columns;
+mod connect;
+mod events;
+mod history;
+mod ledger;
+mod pool;
+mod translate;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    event::Event,
+    health::Status,
+    ports::{Batch, Enrolled, EventLog, Ledger, Roll, StoreError},
+    roll::{Cluster, ClusterId},
+    rollup::Rollup,
+};
+use secrecy::SecretString;
+
+use super::{
+    contract::{EventFilter, Gap, Retention, Store, StoredTransition},
+    failure::Commit,
+    options::{OpenError, StoreOptions},
+};
+use pool::Pool;
+use translate::reference_vanished;
+
+/// The store in PostgreSQL.
+pub(super) struct PostgresStore {
+    pool: Pool,
+}
+
+impl PostgresStore {
+    pub(super) async fn open(url: &SecretString, options: &StoreOptions) -> Result<Self, OpenError> {
+        Ok(Self { pool: connect::open(url, options).await? })
+    }
+}
+
+/// Runs `$work` on the connection `$connection`, each of its statements for itself.
+macro_rules! call {
+    ($store:ident, |$connection:ident| $work:expr) => {
+        $store
+            .pool
+            .call(async {
+                let mut lease = $store.pool.lease().await?;
+                let $connection = &mut *lease;
+                let done = $work.await;
+                lease.done(done)
+            })
+            .await
+    };
+}
+
+/// Runs `$work` on the connection `$connection` in a transaction of its own.
+macro_rules! write {
+    ($store:ident, |$connection:ident| $work:expr) => {
+        $store
+            .pool
+            .write(async |commit| {
+                let mut lease = $store.pool.begin().await?;
+                let $connection = &mut *lease;
+                let done = $work.await;
+                lease.finish(&commit, done).await
+            })
+            .await
+    };
+}
+
+#[async_trait]
+impl Roll for PostgresStore {
+    async fn revisions(&self) -> Result<Vec<(ClusterId, i64)>, StoreError> {
+        call!(self, |connection| clusters::revisions(connection))
+    }
+
+    async fn fetch(&self, ids: Option<&[ClusterId]>) -> Result<Vec<Enrolled>, StoreError> {
+        call!(self, |connection| clusters::fetch(connection, ids))
+    }
+}
+
+#[async_trait]
+impl Ledger for PostgresStore {
+    async fn record(&self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let attempt = async |commit: &Commit| {
+            let mut lease = self.pool.begin().await?;
+            let done = ledger::record(&mut lease, batch).await;
+            lease.finish(commit, done).await
+        };
+        self.pool
+            .write(async |commit| match attempt(&commit).await {
+                // A cluster was deleted between a statement's look at it and the statement's end.
+                Err(failure) if reference_vanished(&failure) => attempt(&commit).await,
+                done => done,
+            })
+            .await
+    }
+
+    async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError> {
+        call!(self, |connection| events::sequences(connection, ids))
+    }
+}
+
+#[async_trait]
+impl EventLog for PostgresStore {
+    async fn events_after(&self, position: i64, limit: u32) -> Result<Vec<Arc<Event>>, StoreError> {
+        call!(self, |connection| events::after(connection, position, limit))
+    }
+
+    async fn head(&self) -> Result<i64, StoreError> {
+        call!(self, |connection| events::head(connection))
+    }
+
+    async fn published(&self) -> Result<i64, StoreError> {
+        call!(self, |connection| events::published(connection))
+    }
+
+    async fn mark_published(&self, position: i64) -> Result<(), StoreError> {
+        call!(self, |connection| events::mark_published(connection, position))
+    }
+
+    async fn waiting(&self, position: i64) -> Result<u64, StoreError> {
+        call!(self, |connection| events::waiting(connection, position))
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError> {
+        write!(self, |connection| clusters::insert(connection, clusters, events))
+    }
+
+    async fn update(&self, cluster: &Cluster, expected: i64, event: &Arc<Event>) -> Result<(), StoreError> {
+        write!(self, |connection| clusters::update(connection, cluster, expected, event))
+    }
+
+    async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError> {
+        write!(self, |connection| clusters::delete(connection, id, expected, event))
+    }
+
+    async fn append(&self, events: &[Arc<Event>], gaps: &[Gap]) -> Result<(), StoreError> {
+        write!(self, |connection| async {
+            ledger::insert_gaps(connection, gaps).await?;
+            events::insert(connection, events).await
+        })
+    }
+
+    async fn events(&self, filter: &EventFilter) -> Result<Vec<Arc<Event>>, StoreError> {
+        call!(self, |connection| events::filtered(connection, filter))
+    }
+
+    async fn transitions(
+        &self,
+        id: ClusterId,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+        limit: u32,
+    ) -> Result<Vec<StoredTransition>, StoreError> {
+        call!(self, |connection| history::transitions(connection, id, (from, to), limit))
+    }
+
+    async fn transition_before(
+        &self,
+        id: ClusterId,
+        at: DateTime<Utc>,
+    ) -> Result<Option<StoredTransition>, StoreError> {
+        call!(self, |connection| history::transition_before(connection, id, at))
+    }
+
+    async fn rollups(&self, id: ClusterId, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Rollup>, StoreError> {
+        call!(self, |connection| history::rollups(connection, id, (from, to)))
+    }
+
+    async fn gaps(&self, id: ClusterId, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<Vec<Gap>, StoreError> {
+        call!(self, |connection| history::gaps(connection, id, (from, to)))
+    }
+
+    async fn last_alive(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let micros = call!(self, |connection| ledger::last_alive(connection))?;
+        Ok(micros.and_then(DateTime::from_timestamp_micros))
+    }
+
+    async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
+        call!(self, |connection| history::prune(connection, retention))
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.head().await.map(|_| ())
+    }
+
+    fn backend(&self) -> &'static str {
+        "postgresql"
+    }
+
+    async fn close(&self) {
+        self.pool.close();
+    }
+}

@@ -1,0 +1,174 @@
+//! Connections to PostgreSQL: few, kept, and never trusted after they were silent.
+//!
+//! A pool of our own, because every wait has to end in time whatever the server does: a stopped server keeps its
+//! connections open and answers nothing, and a pool that pings on release or retries a refused connect waits with it.
+
+use std::{
+    future::Future,
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
+use sqlx::{Connection, Executor, PgConnection, postgres::PgConnectOptions};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout},
+};
+
+use super::translate::{broke, translate};
+use crate::store::failure::{Commit, Failure, within};
+use fleetbeat_actors::ports::StoreError;
+
+/// A connection that was idle for longer is asked whether it is alive before it is used …
+const ASK_AFTER: Duration = Duration::from_secs(1);
+/// … and has this long to answer.
+const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+/// Idle connections are closed after this time.
+const IDLE_LIMIT: Duration = Duration::from_secs(300);
+
+pub(super) struct Pool {
+    options: PgConnectOptions,
+    permits: Semaphore,
+    idle: Mutex<Vec<(PgConnection, Instant)>>,
+    acquire_timeout: Duration,
+    call_timeout: Duration,
+}
+
+impl Pool {
+    pub(super) fn new(
+        options: PgConnectOptions,
+        connections: u32,
+        acquire_timeout: Duration,
+        call_timeout: Duration,
+    ) -> Self {
+        let permits = Semaphore::new(connections.clamp(1, 1_000) as usize);
+        Self { options, permits, idle: Mutex::default(), acquire_timeout, call_timeout }
+    }
+
+    /// Runs a call that begins with [`Pool::lease`], at most for the call's time.
+    pub(super) async fn call<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
+        within(self.call_timeout, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) })
+            .await
+    }
+
+    /// Runs a call that begins with [`Pool::begin`], at most for the call's time.
+    pub(super) async fn write<T, F>(&self, work: impl FnOnce(Commit) -> F) -> Result<T, StoreError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let commit = Commit::default();
+        let call = work(commit.clone());
+        within(self.call_timeout, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
+            .await
+    }
+
+    /// A connection that answers. Dropped before [`Lease::done`] (the call ran out of time), it is closed.
+    pub(super) async fn lease(&self) -> Result<Lease<'_>, Failure> {
+        timeout(self.acquire_timeout, async {
+            let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
+            let connection = match self.kept().await {
+                Some(connection) => connection,
+                None => PgConnection::connect_with(&self.options).await?,
+            };
+            Ok(Lease { pool: self, connection: Some(connection), _permit: permit })
+        })
+        .await
+        .unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+    }
+
+    /// A lease in a transaction, to be ended with [`Lease::finish`].
+    pub(super) async fn begin(&self) -> Result<Lease<'_>, Failure> {
+        let mut lease = self.lease().await?;
+        lease.execute("BEGIN").await?;
+        Ok(lease)
+    }
+
+    /// A kept connection. One that does not answer casts doubt on all the others, too.
+    async fn kept(&self) -> Option<PgConnection> {
+        let (mut connection, since) = self.idle.lock().pop()?;
+        if since.elapsed() < ASK_AFTER {
+            return Some(connection);
+        }
+        match timeout(ANSWER_WITHIN, connection.ping()).await {
+            Ok(Ok(())) => Some(connection),
+            Ok(Err(_)) | Err(_) => {
+                self.idle.lock().clear();
+                None
+            }
+        }
+    }
+
+    fn keep(&self, connection: PgConnection) {
+        if !self.permits.is_closed() {
+            let mut idle = self.idle.lock();
+            idle.retain(|(_, since)| since.elapsed() < IDLE_LIMIT);
+            idle.push((connection, Instant::now()));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().clear();
+    }
+}
+
+/// A connection in use.
+pub(super) struct Lease<'a> {
+    pool: &'a Pool,
+    connection: Option<PgConnection>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Lease<'_> {
+    /// Gives the connection back, if what was done with it does not speak against that.
+    pub(super) fn done<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
+        let sound = done.as_ref().err().is_none_or(|error| !broke(error));
+        if let Some(connection) = self.connection.take_if(|_| sound) {
+            self.pool.keep(connection);
+        }
+        done
+    }
+
+    /// Commits what went well, takes back what did not, and gives the connection back.
+    pub(super) async fn finish<T>(mut self, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
+        let ended = match &done {
+            Ok(_) => {
+                commit.sent();
+                self.execute("COMMIT").await
+            }
+            Err(error) if broke(error) => return self.done(done),
+            Err(_) => self.execute("ROLLBACK").await,
+        };
+        let done = match (done, ended) {
+            (Ok(value), Ok(_)) => Ok(value),
+            (Ok(_), Err(error)) => Err(error.into()),
+            (Err(error), Ok(_)) => Err(error),
+            // The statement's error tells more than the rollback's, but the connection is lost.
+            (Err(error), Err(_)) => return Err(error),
+        };
+        self.done(done)
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        if self.connection.is_some() {
+            self.pool.idle.lock().clear();
+        }
+    }
+}
+
+impl Deref for Lease<'_> {
+    type Target = PgConnection;
+
+    fn deref(&self) -> &PgConnection {
+        self.connection.as_ref().expect("taken only by those who consume the lease")
+    }
+}
+
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut PgConnection {
+        self.connection.as_mut().expect("taken only by those who consume the lease")
+    }
+}
