@@ -39,6 +39,13 @@ pub(crate) struct Watch {
     pub(crate) canaries: Option<Arc<dyn Canaries>>,
 }
 
+/// A cluster of a survey's sample.
+struct Drawn {
+    id: ClusterId,
+    /// Is it failing already, but not confirmed to be down? Under a hold nothing is confirmed: then nobody is suspect.
+    suspect: bool,
+}
+
 /// Beats for ever. A stop that is long enough to matter is logged.
 pub(crate) async fn beat(doubt: Arc<Doubt>, clock: Arc<dyn Clock>, meters: Arc<Meters>) {
     let mut beats = time::interval(BEAT);
@@ -62,7 +69,8 @@ impl Watch {
             let started = self.clock.now();
             let verdict = self.survey().await;
             self.conclude(started, verdict);
-            time::sleep(self.doubt.rules().spacing).await;
+            let pauses = if self.doubt.is_holding() { 5 } else { 1 };
+            time::sleep(pauses * self.doubt.rules().spacing).await;
         }
     }
 
@@ -88,7 +96,7 @@ impl Watch {
         }
         let sample = self.sample();
         let mut survey = Survey::of(sample.len());
-        let mut answers: FuturesUnordered<_> = sample.into_iter().map(|id| self.ask(id)).collect();
+        let mut answers: FuturesUnordered<_> = sample.into_iter().map(|drawn| self.ask(drawn)).collect();
         while survey.verdict(rules.hold_ratio, rules.hold_min_clusters, false) == Verdict::Open {
             let Some(report) = answers.next().await else { break };
             survey.answer(report.as_ref());
@@ -97,24 +105,33 @@ impl Watch {
     }
 
     /// Clusters that were not known to be down, chosen at random.
-    fn sample(&self) -> Vec<ClusterId> {
+    fn sample(&self) -> Vec<Drawn> {
         let salt = uuid::Uuid::new_v4().as_u64_pair().0;
-        let mut drawn: Vec<(u64, ClusterId)> = Vec::with_capacity(self.board.len());
+        let mut drawn: Vec<(u64, Drawn)> = Vec::with_capacity(self.board.len());
         self.board.each(|entry| {
-            if entry.status.state != State::Offline {
-                drawn.push((entry.cluster.id.spread().wrapping_mul(salt | 1) ^ salt, entry.cluster.id));
+            let status = &entry.status;
+            if status.state != State::Offline {
+                let unseen = status.state == State::Unknown && status.last_check_at.is_some();
+                let suspect = (status.memory.worse > 0 || unseen) && self.doubt.stands(entry.checked);
+                let id = entry.cluster.id;
+                drawn.push((id.spread().wrapping_mul(salt | 1) ^ salt, Drawn { id, suspect }));
             }
         });
         let size = self.doubt.rules().sample.min(drawn.len());
         if size < drawn.len() {
-            drawn.select_nth_unstable(size);
+            drawn.select_nth_unstable_by_key(size, |(lot, _)| *lot);
         }
-        drawn.into_iter().take(size).map(|(_, id)| id).collect()
+        drawn.into_iter().take(size).map(|(_, drawn)| drawn).collect()
     }
 
-    async fn ask(&self, id: ClusterId) -> Option<CheckReport> {
+    /// Asks a cluster of the sample. One that is failing already is not asked, so that a survey never takes the place
+    /// of the recheck that has to confirm it.
+    async fn ask(&self, drawn: Drawn) -> Option<CheckReport> {
+        if drawn.suspect {
+            return None;
+        }
         let (reply, answer) = oneshot::channel();
-        let _ = self.registry.cast(RegistryMessage::Asked(id, reply));
+        let _ = self.registry.cast(RegistryMessage::Asked(drawn.id, reply));
         time::timeout(self.doubt.rules().patience, answer).await.ok()?.ok()
     }
 

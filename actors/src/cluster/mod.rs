@@ -136,7 +136,7 @@ impl ClusterState {
         match message {
             ClusterMessage::Woke(arm) => {
                 if self.timer.fired(arm) {
-                    let trust = self.trust(at);
+                    let trust = if self.machine.is_reconsidering() { self.trust(at) } else { Trust::Sure };
                     self.step(myself, at, Input::Wake(trust));
                 }
             }

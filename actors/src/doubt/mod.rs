@@ -65,6 +65,7 @@ struct Belief {
     /// Start of the last survey that found the network carrying.
     carried_at: Option<Instant>,
     held_since: Option<Instant>,
+    released_at: Option<Instant>,
     /// A hold was given up: until then everything is believed.
     believing_until: Option<Instant>,
 }
@@ -132,13 +133,24 @@ impl Doubt {
         self.finding.lock().held_since.is_some()
     }
 
+    /// Does a failure seen at `at` stand for itself? Not while states are held, nor when it was seen under a hold that
+    /// has ended since.
+    pub fn stands(&self, at: Instant) -> bool {
+        let belief = self.finding.lock();
+        belief.held_since.is_none() && belief.released_at.is_none_or(|released| at >= released)
+    }
+
     /// Takes in the end of a survey that started at `started`.
     pub fn conclude(&self, now: Instant, started: Instant, verdict: Verdict) -> Shift {
         let mut belief = self.finding.lock();
         match verdict {
             Verdict::Carries => {
                 belief.carried_at = Some(started);
-                if belief.held_since.take().is_some() { Shift::Released } else { Shift::None }
+                if belief.held_since.take().is_none() {
+                    return Shift::None;
+                }
+                belief.released_at = Some(now);
+                Shift::Released
             }
             Verdict::Fails { anybody } => {
                 let Some(since) = belief.held_since else {
@@ -149,6 +161,7 @@ impl Doubt {
                     return Shift::None;
                 }
                 belief.held_since = None;
+                belief.released_at = Some(now);
                 belief.believing_until = Some(now + 2 * self.rules.max_hold);
                 Shift::Released
             }

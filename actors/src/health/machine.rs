@@ -190,6 +190,11 @@ impl Machine {
         self.suspect_since
     }
 
+    /// Does a confirmed change wait for trust? Then the next wake wants to know it.
+    pub fn is_reconsidering(&self) -> bool {
+        self.plan == Plan::Reconsider
+    }
+
     /// When the last check started.
     pub const fn started_at(&self) -> Instant {
         self.started_at

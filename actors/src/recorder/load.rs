@@ -113,6 +113,14 @@ impl Load {
         self.drafts.push(Draft::Other(draft));
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.urgent.is_empty()
+            && self.idle.is_empty()
+            && self.rollups.is_empty()
+            && self.drafts.is_empty()
+            && self.told.is_empty()
+    }
+
     pub(super) fn has_drafts(&self) -> bool {
         !self.drafts.is_empty()
     }

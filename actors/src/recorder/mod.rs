@@ -252,6 +252,9 @@ impl RecorderState {
                 self.away = false;
                 self.load.told(told);
                 self.load.postpone(postponed);
+                if self.load.is_empty() && self.parts.outbox.unsaved() == 0 {
+                    return self.answer(true);
+                }
                 self.announce_soon(myself, self.parts.outbox.unsaved() > 0 || !self.draining.is_empty());
             }
             Outcome::Away { batch, reason } => {
