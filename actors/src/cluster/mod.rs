@@ -203,8 +203,9 @@ impl ClusterState {
     }
 
     fn trust(&self, at: Moment) -> Trust {
-        let since = self.machine.suspect_since().unwrap_or_else(|| self.machine.started_at());
-        self.commons.doubt.trust(at.now, since, self.commons.board.len())
+        let started = self.machine.started_at();
+        let since = self.machine.suspect_since().unwrap_or(started);
+        self.commons.doubt.trust(at.now, since, started, self.commons.board.len())
     }
 
     fn retuned(&mut self, myself: &ActorRef<ClusterMessage>, at: Moment, target: Arc<Target>) {

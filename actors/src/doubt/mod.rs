@@ -99,11 +99,12 @@ impl Doubt {
         &self.rules
     }
 
-    /// May a cluster that fails since `since`, in a fleet of `fleet`, be believed to be down? Asks for a survey when
-    /// that is not known.
-    pub fn trust(&self, now: Instant, since: Instant, fleet: usize) -> Trust {
+    /// May a cluster that fails since `since`, by a check that started at `started`, in a fleet of `fleet`, be believed
+    /// to be down? Asks for a survey when that is not known.
+    pub fn trust(&self, now: Instant, since: Instant, started: Instant, fleet: usize) -> Trust {
         let belief = *self.finding.lock();
-        if belief.held_since.is_some() {
+        let under_hold = belief.released_at.is_some_and(|released| started < released);
+        if belief.held_since.is_some() || under_hold {
             return Trust::Hold;
         }
         let too_small = fleet < self.rules.hold_min_clusters && !self.has_canaries;
@@ -186,8 +187,8 @@ mod tests {
     #[test]
     fn a_small_fleet_is_believed_at_once() {
         let (doubt, now) = doubt();
-        assert_eq!(doubt.trust(now, now, 9), Trust::Sure);
-        assert_eq!(doubt.trust(now, now, 10), Trust::Wait);
+        assert_eq!(doubt.trust(now, now, now, 9), Trust::Sure);
+        assert_eq!(doubt.trust(now, now, now, 10), Trust::Wait);
     }
 
     #[test]
@@ -195,26 +196,26 @@ mod tests {
         let (doubt, now) = doubt();
         doubt.evidence.suspect(true);
         (0..10).for_each(|i| doubt.evidence.passed(now + Duration::from_millis(100 * i)));
-        assert_eq!(doubt.trust(now + secs(2), now, 1_000), Trust::Sure);
-        assert_eq!(doubt.trust(now + secs(9), now + secs(7), 1_000), Trust::Wait);
+        assert_eq!(doubt.trust(now + secs(2), now, now + secs(2), 1_000), Trust::Sure);
+        assert_eq!(doubt.trust(now + secs(9), now + secs(7), now + secs(9), 1_000), Trust::Wait);
     }
 
     #[test]
     fn a_survey_speaks_only_for_what_failed_before_it_started() {
         let (doubt, now) = doubt();
         assert_eq!(doubt.conclude(now + secs(3), now + secs(2), Verdict::Carries), Shift::None);
-        assert_eq!(doubt.trust(now + secs(4), now + secs(1), 100), Trust::Sure);
-        assert_eq!(doubt.trust(now + secs(4), now + secs(3), 100), Trust::Wait);
+        assert_eq!(doubt.trust(now + secs(4), now + secs(1), now + secs(4), 100), Trust::Sure);
+        assert_eq!(doubt.trust(now + secs(4), now + secs(3), now + secs(4), 100), Trust::Wait);
     }
 
     #[test]
     fn states_are_held_while_the_network_fails_and_no_longer() {
         let (doubt, now) = doubt();
         assert_eq!(doubt.conclude(now, now, Verdict::Fails { anybody: false }), Shift::Held);
-        assert_eq!(doubt.trust(now, now, 100), Trust::Hold);
+        assert_eq!(doubt.trust(now, now, now, 100), Trust::Hold);
         assert_eq!(doubt.conclude(now + secs(3_600), now, Verdict::Fails { anybody: false }), Shift::None);
         assert_eq!(doubt.conclude(now + secs(3_601), now + secs(3_600), Verdict::Carries), Shift::Released);
-        assert_eq!(doubt.trust(now + secs(3_601), now + secs(3_600), 100), Trust::Sure);
+        assert_eq!(doubt.trust(now + secs(3_601), now + secs(3_600), now + secs(3_601), 100), Trust::Sure);
     }
 
     #[test]
@@ -223,6 +224,6 @@ mod tests {
         doubt.conclude(now, now, Verdict::Fails { anybody: true });
         assert_eq!(doubt.conclude(now + secs(299), now, Verdict::Fails { anybody: true }), Shift::None);
         assert_eq!(doubt.conclude(now + secs(300), now, Verdict::Fails { anybody: true }), Shift::Released);
-        assert_eq!(doubt.trust(now + secs(301), now + secs(300), 100), Trust::Sure);
+        assert_eq!(doubt.trust(now + secs(301), now + secs(300), now + secs(301), 100), Trust::Sure);
     }
 }
