@@ -4,4 +4,5 @@ pub mod bus;
 pub mod config;
 pub mod credentials;
 pub mod probes;
+pub mod registration;
 pub mod store;

@@ -1,0 +1,199 @@
+//! Import: many clusters at once, idempotent by name, a result for each.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use fleetbeat_actors::{health::Status, ports::StoreError, roll::ClusterId};
+use serde_json::{Map, Value};
+
+use super::{
+    change::Change,
+    error::WriteError,
+    invalid::Invalid,
+    reader::kind,
+    spec::Spec,
+    write::{Registration, detached, registered},
+};
+
+/// Most clusters of one import.
+pub const MAX_IMPORT: usize = 1_000;
+/// New clusters stored in one transaction.
+const BATCH: usize = 250;
+
+/// What became of one cluster of an import.
+#[derive(Clone, Debug)]
+pub enum ImportOutcome {
+    /// Registered anew.
+    Created(ClusterId),
+    /// Its spec changed.
+    Updated(ClusterId),
+    /// It was registered like this already.
+    Unchanged(ClusterId),
+    /// Neither; the others are not affected.
+    Failed(WriteError),
+}
+
+/// One cluster of an import.
+#[derive(Clone, Debug)]
+pub struct ImportItem {
+    /// Its name, as far as one was given.
+    pub name: Option<String>,
+    /// What became of it.
+    pub outcome: ImportOutcome,
+}
+
+enum Plan {
+    Create(Spec),
+    Update(ClusterId, Map<String, Value>),
+    Failed(WriteError),
+}
+
+impl Registration {
+    /// Registers or changes many clusters. Answers with one item for each, in order.
+    ///
+    /// # Errors
+    /// [`WriteError::Unavailable`] when the store took none of them.
+    pub async fn import(self: &Arc<Self>, clusters: Vec<Value>) -> Result<Vec<ImportItem>, WriteError> {
+        let this = Arc::clone(self);
+        detached(async move { this.import_now(clusters).await }).await
+    }
+
+    async fn import_now(&self, clusters: Vec<Value>) -> Result<Vec<ImportItem>, WriteError> {
+        let names: Vec<Option<String>> = clusters.iter().map(name_of).collect();
+        let mut outcomes: Vec<Option<ImportOutcome>> = (0..clusters.len()).map(|_| None).collect();
+        let (mut creates, mut updates) = (Vec::new(), Vec::new());
+        for (index, plan) in self.plan(clusters).into_iter().enumerate() {
+            match plan {
+                Plan::Create(spec) => creates.push((index, spec)),
+                Plan::Update(id, fields) => updates.push((index, id, fields)),
+                Plan::Failed(error) => outcomes[index] = Some(ImportOutcome::Failed(error)),
+            }
+        }
+        let mut down = None;
+        for batch in creates.chunks(BATCH) {
+            self.create_batch(batch.to_vec(), &mut outcomes, &mut down).await;
+        }
+        for (index, id, fields) in updates {
+            outcomes[index] = Some(self.update_one(id, fields, &mut down).await);
+        }
+        conclude(names, outcomes, down)
+    }
+
+    fn plan(&self, clusters: Vec<Value>) -> Vec<Plan> {
+        let mut seen = HashSet::new();
+        clusters.into_iter().map(|cluster| self.plan_one(cluster, &mut seen)).collect()
+    }
+
+    fn plan_one(&self, cluster: Value, seen: &mut HashSet<String>) -> Plan {
+        let Value::Object(map) = cluster else {
+            let message = format!("must be an object, is {}", kind(&cluster));
+            return Plan::Failed(Invalid::one("cluster", message).into());
+        };
+        if let Some(Value::String(name)) = map.get("name")
+            && !seen.insert(name.clone())
+        {
+            return Plan::Failed(Invalid::one("name", "occurs twice in this import").into());
+        }
+        let known = map.get("name").and_then(Value::as_str).and_then(|name| self.board.by_name(name));
+        match known {
+            Some(entry) => Plan::Update(entry.cluster.id, map),
+            None => Spec::read(map).map_or_else(|invalid| Plan::Failed(invalid.into()), Plan::Create),
+        }
+    }
+
+    /// Stores a batch in one transaction. A name that turns out to be taken is left out and the rest tried again.
+    async fn create_batch(
+        &self,
+        mut batch: Vec<(usize, Spec)>,
+        outcomes: &mut [Option<ImportOutcome>],
+        down: &mut Option<WriteError>,
+    ) {
+        while !batch.is_empty() && down.is_none() {
+            match self.try_batch(&batch).await {
+                Ok(ids) => {
+                    for (index, spec) in batch {
+                        outcomes[index] = ids.get(&spec.name).map(|id| ImportOutcome::Created(*id));
+                    }
+                    return;
+                }
+                Err(WriteError::NameTaken(name)) if batch.iter().any(|(_, spec)| spec.name == name) => {
+                    let taken = |(_, spec): &mut (usize, Spec)| spec.name == name;
+                    for (index, spec) in batch.extract_if(.., taken) {
+                        outcomes[index] = Some(ImportOutcome::Failed(WriteError::NameTaken(spec.name)));
+                    }
+                }
+                Err(error) => *down = Some(error),
+            }
+        }
+        for (index, _) in batch {
+            outcomes[index] = down.clone().map(ImportOutcome::Failed);
+        }
+    }
+
+    async fn try_batch(&self, batch: &[(usize, Spec)]) -> Result<HashMap<String, ClusterId>, WriteError> {
+        let turn = self.turn().await?;
+        if let Some((_, spec)) = batch.iter().find(|(_, spec)| self.board.by_name(&spec.name).is_some()) {
+            return Err(WriteError::NameTaken(spec.name.clone()));
+        }
+        let now = self.now();
+        let mut pen = self.outbox.pen(turn.left()).await?;
+        let mut rows = Vec::with_capacity(batch.len());
+        let mut events = Vec::with_capacity(batch.len());
+        for (_, spec) in batch {
+            let cluster = Arc::new(spec.clone().enrol(now));
+            events.push(pen.write(registered(&cluster, now))?);
+            rows.push((cluster, Status::unknown(now)));
+        }
+        let first = rows.first().map_or(ClusterId::FLEET, |(cluster, _)| cluster.id);
+        let done: Result<(), StoreError> = turn.store(self.store.insert(&rows, &events)).await;
+        self.settle(pen, done, first)?;
+        for (cluster, _) in &rows {
+            self.show_new(cluster);
+            self.engine.poke(cluster.id);
+        }
+        Ok(rows.iter().map(|(cluster, _)| (cluster.name.clone(), cluster.id)).collect())
+    }
+
+    async fn update_one(
+        &self,
+        id: ClusterId,
+        fields: Map<String, Value>,
+        down: &mut Option<WriteError>,
+    ) -> ImportOutcome {
+        if let Some(error) = down {
+            return ImportOutcome::Failed(error.clone());
+        }
+        match self.change_now(id, Change::Fields(fields), None).await {
+            Ok(written) if written.changed => ImportOutcome::Updated(id),
+            Ok(_) => ImportOutcome::Unchanged(id),
+            Err(error) => {
+                if matches!(error, WriteError::Unavailable { .. }) {
+                    *down = Some(error.clone());
+                }
+                ImportOutcome::Failed(error)
+            }
+        }
+    }
+}
+
+fn name_of(cluster: &Value) -> Option<String> {
+    let name = cluster.get("name")?.as_str()?;
+    Some(name.chars().take(64).filter(|c| !c.is_control()).collect())
+}
+
+fn conclude(
+    names: Vec<Option<String>>,
+    outcomes: Vec<Option<ImportOutcome>>,
+    down: Option<WriteError>,
+) -> Result<Vec<ImportItem>, WriteError> {
+    let did = |outcome: &Option<ImportOutcome>| !matches!(outcome, None | Some(ImportOutcome::Failed(_)));
+    if let Some(error @ WriteError::Unavailable { .. }) = down
+        && !outcomes.iter().any(did)
+    {
+        return Err(error);
+    }
+    let outcome = |outcome: Option<ImportOutcome>| outcome.unwrap_or(ImportOutcome::Failed(WriteError::Internal));
+    Ok(names.into_iter().zip(outcomes).map(|(name, done)| ImportItem { name, outcome: outcome(done) }).collect())
+}

@@ -1,0 +1,20 @@
+//! Registration: the path of every write to the roll. Validates, gives the event its place, stores both in one
+//! transaction, and only then shows the change on the board and pokes the engine.
+
+mod change;
+mod error;
+mod import;
+mod invalid;
+mod reader;
+mod spec;
+pub mod validate;
+mod watch;
+mod write;
+
+pub use change::Change;
+pub use error::WriteError;
+pub use import::{ImportItem, ImportOutcome, MAX_IMPORT};
+pub use invalid::{Detail, Invalid};
+pub use spec::Spec;
+pub use watch::{CheckNowError, Watch};
+pub use write::{Precondition, Registration, Written};

@@ -1,0 +1,262 @@
+//! Single writes: register, change, remove.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use fleetbeat_actors::{
+    board::{Board, Entry},
+    event::{EventDraft, EventType},
+    health::Status,
+    outbox::{Outbox, Pen},
+    ports::{Clock, StoreError},
+    roll::{Cluster, ClusterId},
+    target::Policy,
+};
+use serde_json::{Value, json};
+use tokio::{
+    sync::{Mutex, MutexGuard},
+    time::Instant,
+};
+
+use super::{change::Change, error::WriteError, spec::Spec, watch::Watch};
+use crate::store::Store;
+
+/// A write is answered within this time, whatever the store does.
+const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
+/// How much of it may be spent on waiting for other writers.
+const QUEUE_BUDGET: Duration = Duration::from_millis(800);
+
+/// The generation a caller expects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Precondition(pub i64);
+
+/// What a write left behind.
+#[derive(Clone, Debug)]
+pub struct Written {
+    /// The cluster as the board shows it now.
+    pub entry: Entry,
+    /// Did anything change?
+    pub changed: bool,
+}
+
+/// The registry's writing side.
+pub struct Registration {
+    pub(super) board: Arc<Board>,
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) engine: Arc<dyn Watch>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) policy: Policy,
+    /// One writer at a time, from reading the board to changing it.
+    gate: Mutex<()>,
+}
+
+/// A writer's turn at the gate, with the time it has left.
+pub(super) struct Turn<'a> {
+    _gate: MutexGuard<'a, ()>,
+    deadline: Instant,
+}
+
+impl Turn<'_> {
+    /// What is left of the turn.
+    pub(super) fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
+    /// Runs a store's write inside the turn. Out of time, it is in doubt.
+    pub(super) async fn store(&self, write: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
+        let late = || StoreError::Unavailable { reason: "no answer in time".to_owned(), doubtful: true };
+        tokio::time::timeout_at(self.deadline, write).await.unwrap_or_else(|_| Err(late()))
+    }
+}
+
+impl Registration {
+    /// The writing side of a registry.
+    pub fn new(
+        board: Arc<Board>,
+        outbox: Arc<Outbox>,
+        store: Arc<dyn Store>,
+        engine: Arc<dyn Watch>,
+        clock: Arc<dyn Clock>,
+        policy: Policy,
+    ) -> Self {
+        Self { board, outbox, store, engine, clock, policy, gate: Mutex::new(()) }
+    }
+
+    /// Registers a cluster.
+    ///
+    /// # Errors
+    /// [`WriteError::NameTaken`], [`WriteError::Unavailable`].
+    pub async fn register(self: &Arc<Self>, spec: Spec) -> Result<Written, WriteError> {
+        let this = Arc::clone(self);
+        detached(async move { this.register_now(spec).await }).await
+    }
+
+    /// Changes a cluster's spec. A change that changes nothing writes nothing.
+    ///
+    /// # Errors
+    /// [`WriteError::Invalid`], [`WriteError::NotFound`], [`WriteError::Precondition`], [`WriteError::Unavailable`].
+    pub async fn change(
+        self: &Arc<Self>,
+        id: ClusterId,
+        change: Change,
+        expected: Option<Precondition>,
+    ) -> Result<Written, WriteError> {
+        let this = Arc::clone(self);
+        detached(async move { this.change_now(id, change, expected).await }).await
+    }
+
+    /// Removes a cluster. Its events stay in the log.
+    ///
+    /// # Errors
+    /// [`WriteError::NotFound`], [`WriteError::Precondition`], [`WriteError::Unavailable`].
+    pub async fn remove(self: &Arc<Self>, id: ClusterId, expected: Option<Precondition>) -> Result<(), WriteError> {
+        let this = Arc::clone(self);
+        detached(async move { this.remove_now(id, expected).await }).await
+    }
+
+    async fn register_now(&self, spec: Spec) -> Result<Written, WriteError> {
+        let turn = self.turn().await?;
+        if self.board.by_name(&spec.name).is_some() {
+            return Err(WriteError::NameTaken(spec.name));
+        }
+        let now = self.now();
+        let cluster = Arc::new(spec.enrol(now));
+        let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
+        let event = pen.write(registered(&cluster, now))?;
+        let rows = [(Arc::clone(&cluster), Status::unknown(now))];
+        let done = turn.store(self.store.insert(&rows, &[event])).await;
+        self.settle(pen, done, cluster.id)?;
+        let entry = self.show_new(&cluster);
+        self.engine.poke(cluster.id);
+        Ok(Written { entry, changed: true })
+    }
+
+    pub(super) async fn change_now(
+        &self,
+        id: ClusterId,
+        change: Change,
+        expected: Option<Precondition>,
+    ) -> Result<Written, WriteError> {
+        let turn = self.turn().await?;
+        let entry = self.at_generation(id, expected)?;
+        let (spec, fields) = change.apply(&entry.cluster)?;
+        if fields.is_empty() {
+            return Ok(Written { entry, changed: false });
+        }
+        let now = self.now();
+        let cluster = Arc::new(spec.succeed(&entry.cluster, now));
+        let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
+        let event = pen.write(updated(&cluster, &fields, now))?;
+        let done = turn.store(self.store.update(&cluster, entry.cluster.generation, &event)).await;
+        self.settle(pen, done, id)?;
+        self.board.describe(Arc::clone(&cluster));
+        self.engine.poke(id);
+        Ok(Written { entry: Entry { cluster, ..self.board.get(id).unwrap_or(entry) }, changed: true })
+    }
+
+    async fn remove_now(&self, id: ClusterId, expected: Option<Precondition>) -> Result<(), WriteError> {
+        let turn = self.turn().await?;
+        let entry = self.at_generation(id, expected)?;
+        let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
+        let event = pen.write(deleted(&entry.cluster, self.now()))?;
+        let known = expected.map(|Precondition(generation)| generation);
+        match turn.store(self.store.delete(id, known, &event)).await {
+            Ok(()) => pen.commit_and_forget(id),
+            failed => self.settle(pen, failed, id)?,
+        }
+        self.board.remove(id);
+        self.engine.poke(id);
+        Ok(())
+    }
+
+    fn at_generation(&self, id: ClusterId, expected: Option<Precondition>) -> Result<Entry, WriteError> {
+        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        let current = entry.cluster.generation;
+        match expected {
+            Some(Precondition(generation)) if generation != current => Err(WriteError::Precondition { current }),
+            _ => Ok(entry),
+        }
+    }
+
+    /// Waits for the turn of this writer.
+    pub(super) async fn turn(&self) -> Result<Turn<'_>, WriteError> {
+        let deadline = Instant::now() + WRITE_BUDGET;
+        let gate = tokio::time::timeout(QUEUE_BUDGET, self.gate.lock()).await.map_err(|_| WriteError::BUSY)?;
+        Ok(Turn { _gate: gate, deadline })
+    }
+
+    /// Ends a write the way the store did: stored, not stored, or in doubt.
+    pub(super) fn settle(&self, pen: Pen<'_>, done: Result<(), StoreError>, id: ClusterId) -> Result<(), WriteError> {
+        match done {
+            Ok(()) => {
+                pen.commit();
+                Ok(())
+            }
+            Err(error) => {
+                match error {
+                    StoreError::Unavailable { doubtful: true, .. } => pen.doubt(),
+                    _ => drop(pen),
+                }
+                self.engine.poke(id);
+                Err(WriteError::of_store(error, id))
+            }
+        }
+    }
+
+    /// Puts a new cluster up, unless the engine was quicker.
+    pub(super) fn show_new(&self, cluster: &Arc<Cluster>) -> Entry {
+        let cadence = self.policy.cadence(cluster);
+        let entry = Entry {
+            cluster: Arc::clone(cluster),
+            status: Arc::new(Status::unknown(cluster.created_at)),
+            checked: self.clock.now(),
+            fresh_for: cadence.period * 2 + cadence.deadline,
+        };
+        if !self.board.describe(Arc::clone(cluster)) {
+            self.board.put(entry.clone());
+        }
+        self.board.get(cluster.id).unwrap_or(entry)
+    }
+
+    /// Wall time as it is stored: whole milliseconds.
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        self.clock.wall().trunc_subsecs(3)
+    }
+}
+
+/// Runs a write to its end even when its caller goes away: a half-told write would lose its place in the log.
+pub(super) async fn detached<T: Send + 'static>(
+    write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
+) -> Result<T, WriteError> {
+    tokio::spawn(write).await.unwrap_or_else(|panic| {
+        tracing::error!(%panic, "a write died");
+        Err(WriteError::Internal)
+    })
+}
+
+/// The event that tells of a new cluster.
+pub(super) fn registered(cluster: &Cluster, now: DateTime<Utc>) -> EventDraft {
+    EventDraft::new(EventType::ClusterRegistered, cluster.id, now, told(cluster))
+}
+
+fn updated(cluster: &Cluster, fields: &[String], now: DateTime<Utc>) -> EventDraft {
+    let mut payload = told(cluster);
+    payload["changed_fields"] = json!(fields);
+    EventDraft::new(EventType::ClusterUpdated, cluster.id, now, payload)
+}
+
+fn deleted(cluster: &Cluster, now: DateTime<Utc>) -> EventDraft {
+    let payload = json!({ "cluster_id": cluster.id, "cluster_name": cluster.name });
+    EventDraft::new(EventType::ClusterDeleted, cluster.id, now, payload)
+}
+
+/// The cluster as events tell of it: everything but the CA bundle, which can be large.
+fn told(cluster: &Cluster) -> Value {
+    let mut payload = serde_json::to_value(cluster).unwrap_or_default();
+    if let Some(map) = payload.as_object_mut() {
+        map.remove("ca_bundle");
+        map.insert("cluster_id".to_owned(), json!(cluster.id));
+    }
+    payload
+}
