@@ -1,8 +1,11 @@
 //! fleetbeat: how the engine touches the world.
 
+pub mod api;
 pub mod bus;
 pub mod config;
 pub mod credentials;
+pub mod exposition;
+pub mod history;
 pub mod probes;
 pub mod registration;
 pub mod store;

@@ -45,7 +45,7 @@ pub struct ImportItem {
 }
 
 enum Plan {
-    Create(Spec),
+    Create(Box<Spec>),
     Update(ClusterId, Map<String, Value>),
     Failed(WriteError),
 }
@@ -66,7 +66,7 @@ impl Registration {
         let (mut creates, mut updates) = (Vec::new(), Vec::new());
         for (index, plan) in self.plan(clusters).into_iter().enumerate() {
             match plan {
-                Plan::Create(spec) => creates.push((index, spec)),
+                Plan::Create(spec) => creates.push((index, *spec)),
                 Plan::Update(id, fields) => updates.push((index, id, fields)),
                 Plan::Failed(error) => outcomes[index] = Some(ImportOutcome::Failed(error)),
             }
@@ -99,7 +99,9 @@ impl Registration {
         let known = map.get("name").and_then(Value::as_str).and_then(|name| self.board.by_name(name));
         match known {
             Some(entry) => Plan::Update(entry.cluster.id, map),
-            None => Spec::read(map).map_or_else(|invalid| Plan::Failed(invalid.into()), Plan::Create),
+            None => {
+                Spec::read(map).map_or_else(|invalid| Plan::Failed(invalid.into()), |spec| Plan::Create(Box::new(spec)))
+            }
         }
     }
 

@@ -16,5 +16,5 @@ pub use error::WriteError;
 pub use import::{ImportItem, ImportOutcome, MAX_IMPORT};
 pub use invalid::{Detail, Invalid};
 pub use spec::Spec;
-pub use watch::{CheckNowError, Watch};
+pub use watch::Watch;
 pub use write::{Precondition, Registration, Written};

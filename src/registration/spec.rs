@@ -14,17 +14,8 @@ use super::{
 };
 
 /// Fields of a cluster that only the registry sets.
-const READ_ONLY: [&str; 9] = [
-    "id",
-    "status",
-    "capabilities",
-    "generation",
-    "created_by",
-    "created_at",
-    "updated_at",
-    "last_seen_at",
-    "check",
-];
+const READ_ONLY: [&str; 9] =
+    ["id", "status", "capabilities", "generation", "created_by", "created_at", "updated_at", "last_seen_at", "check"];
 
 /// What callers decide about a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

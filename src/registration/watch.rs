@@ -1,18 +1,13 @@
 //! What registration and API ask of the engine.
 
-use async_trait::async_trait;
-use fleetbeat_actors::{health::CheckReport, roll::ClusterId};
+use std::time::Duration;
 
-/// Why a check could not be run now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CheckNowError {
-    /// Nobody watches the cluster (it was deleted, or checks are switched off).
-    #[error("the cluster is not being watched")]
-    NotWatched,
-    /// No report came back in time.
-    #[error("no check could be completed in time")]
-    TimedOut,
-}
+use async_trait::async_trait;
+use fleetbeat_actors::{
+    engine::{CheckNowError, Engine},
+    health::CheckReport,
+    roll::ClusterId,
+};
 
 /// The engine, as seen from the registry.
 #[async_trait]
@@ -20,6 +15,17 @@ pub trait Watch: Send + Sync + 'static {
     /// Look again at this cluster: spawn, retune or stop its actor. Returns at once.
     fn poke(&self, id: ClusterId);
 
-    /// Runs a check now and brings its report; the board shows its result by then.
-    async fn check_now(&self, id: ClusterId) -> Result<CheckReport, CheckNowError>;
+    /// Runs a check now and brings its report, at most within `patience`.
+    async fn check_now(&self, id: ClusterId, patience: Duration) -> Result<CheckReport, CheckNowError>;
+}
+
+#[async_trait]
+impl Watch for Engine {
+    fn poke(&self, id: ClusterId) {
+        Self::poke(self, id);
+    }
+
+    async fn check_now(&self, id: ClusterId, patience: Duration) -> Result<CheckReport, CheckNowError> {
+        Self::check_now(self, id, patience).await
+    }
 }

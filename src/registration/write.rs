@@ -10,7 +10,7 @@ use fleetbeat_actors::{
     outbox::{Outbox, Pen},
     ports::{Clock, StoreError},
     roll::{Cluster, ClusterId},
-    target::Policy,
+    target::{Cadence, Policy},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -113,6 +113,11 @@ impl Registration {
     pub async fn remove(self: &Arc<Self>, id: ClusterId, expected: Option<Precondition>) -> Result<(), WriteError> {
         let this = Arc::clone(self);
         detached(async move { this.remove_now(id, expected).await }).await
+    }
+
+    /// How a cluster is checked.
+    pub fn cadence(&self, cluster: &Cluster) -> Cadence {
+        self.policy.cadence(cluster)
     }
 
     async fn register_now(&self, spec: Spec) -> Result<Written, WriteError> {

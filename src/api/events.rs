@@ -1,0 +1,219 @@
+//! The event log, by pages: from memory where it reaches back far enough, else from the store.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::State,
+    http::header,
+    response::{IntoResponse, Response},
+};
+use fleetbeat_actors::{
+    event::{Event, EventType},
+    outbox::Recent,
+    roll::ClusterId,
+};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+use uuid::Uuid;
+
+use super::{
+    ApiState,
+    error::ApiError,
+    query::{FromParameters, Parameters, Params},
+    schema::{self, Always, NeedsStore},
+};
+use crate::store::EventFilter;
+
+/// Most events of one answer.
+const MAX_LIMIT: i64 = 1_000;
+/// Events looked at in memory at once.
+const SCAN: usize = 512;
+
+/// The routes.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new().routes(routes!(list_events))
+}
+
+/// Whose events, and which.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// Only of this cluster.
+    pub cluster_id: Option<ClusterId>,
+    /// Only of these types; all when empty.
+    pub event_types: Vec<EventType>,
+}
+
+impl Wanted {
+    /// Takes its parameters.
+    pub fn read(parameters: &mut Parameters) -> Self {
+        let cluster_id = parameters.one("cluster_id").and_then(|text| {
+            let id = (text.len() == 36).then(|| text.parse().ok()).flatten();
+            if id.is_none() {
+                parameters.wrong("cluster_id", "must be a UUID");
+            }
+            id
+        });
+        Self { cluster_id, event_types: parameters.words("event_type") }
+    }
+
+    /// Is this event among them?
+    pub fn matches(&self, event: &Event) -> bool {
+        self.cluster_id.is_none_or(|id| id == event.cluster_id)
+            && (self.event_types.is_empty() || self.event_types.contains(&event.event_type))
+    }
+
+    fn filter(&self, after: i64, limit: u32) -> EventFilter {
+        EventFilter { after, cluster_id: self.cluster_id, event_types: self.event_types.clone(), limit }
+    }
+}
+
+/// Which events to list.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct EventQuery {
+    /// Only events after this position (default 0: from the beginning).
+    #[param(minimum = 0, format = Int64)]
+    after: Option<i64>,
+    /// At most so many (default 100).
+    #[param(minimum = 1, maximum = 1000)]
+    limit: Option<i64>,
+    /// Only of this cluster.
+    #[param(value_type = Option<Uuid>, required = false)]
+    cluster_id: Option<Uuid>,
+    /// Only of these types.
+    #[param(schema_with = schema::event_types, required = false)]
+    event_type: Vec<EventType>,
+}
+
+impl FromParameters for EventQuery {
+    fn read(parameters: &mut Parameters) -> Self {
+        let wanted = Wanted::read(parameters);
+        Self {
+            after: parameters.integer("after", 0, i64::MAX),
+            limit: parameters.integer("limit", 1, MAX_LIMIT),
+            cluster_id: wanted.cluster_id.map(|id| id.0),
+            event_type: wanted.event_types,
+        }
+    }
+}
+
+/// An event.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Event)]
+struct EventView {
+    /// Stable across re-publication.
+    event_id: Uuid,
+    /// What it tells of.
+    #[schema(schema_with = schema::event_type)]
+    event_type: String,
+    /// Always `cluster-registry`.
+    source: String,
+    /// Whom it tells of; the nil UUID for the fleet.
+    cluster_id: Uuid,
+    /// When it happened.
+    timestamp: chrono::DateTime<chrono::Utc>,
+    /// Place among its cluster's events: 1, 2, 3, …
+    sequence: i64,
+    /// Place in the whole log; grows, has gaps.
+    position: i64,
+    /// Event-specific data.
+    #[schema(value_type = Object)]
+    payload: serde_json::Value,
+}
+
+/// Part of the event log.
+#[derive(Serialize, ToSchema)]
+struct EventList {
+    /// Events in the order of their positions.
+    items: Vec<EventView>,
+    /// Position to go on after.
+    next_after: i64,
+    /// Are there more right now?
+    has_more: bool,
+}
+
+/// A stretch of the log.
+#[derive(Debug, Default)]
+pub struct Stretch {
+    /// The events wanted in it.
+    pub events: Vec<Arc<Event>>,
+    /// Everything up to here was looked at.
+    pub position: i64,
+    /// Does it reach the end of the log?
+    pub at_end: bool,
+}
+
+/// Events after a position, in order.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventQuery), responses(
+    (status = 200, description = "Events", body = EventList), Always, NeedsStore))]
+async fn list_events(State(api): State<ApiState>, Params(query): Params<EventQuery>) -> Result<Response, ApiError> {
+    let wanted = Wanted { cluster_id: query.cluster_id.map(ClusterId), event_types: query.event_type };
+    let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
+    let mut found = Stretch { position: query.after.unwrap_or(0), ..Stretch::default() };
+    while !found.at_end && found.events.len() < limit {
+        let next = api.stretch(found.position, limit - found.events.len(), &wanted).await?;
+        let stuck = next.position == found.position && next.events.is_empty();
+        found.events.extend(next.events);
+        found.position = next.position;
+        found.at_end = next.at_end || stuck;
+    }
+    Ok(answer(&found))
+}
+
+fn answer(found: &Stretch) -> Response {
+    let size = found.events.iter().map(|event| event.json.len() + 1).sum::<usize>();
+    let mut body = String::with_capacity(size + 80);
+    body.push_str("{\"items\":[");
+    for (index, event) in found.events.iter().enumerate() {
+        if index > 0 {
+            body.push(',');
+        }
+        body.push_str(&event.json);
+    }
+    body.push_str(&format!("],\"next_after\":{},\"has_more\":{}}}", found.position, !found.at_end));
+    ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+}
+
+impl ApiState {
+    /// The next stretch of the log after `after`, with at most `limit` events that are wanted.
+    ///
+    /// # Errors
+    /// The store's, when memory does not reach back that far.
+    pub async fn stretch(&self, after: i64, limit: usize, wanted: &Wanted) -> Result<Stretch, ApiError> {
+        let head = *self.outbox.head().borrow();
+        match self.outbox.after(after, SCAN) {
+            Recent::Events(events) => Ok(from_memory(events, after, limit, wanted)),
+            Recent::ReadLog => self.read_log(after, limit, wanted, head).await,
+        }
+    }
+
+    /// What the log holds. When it holds fewer than asked for, everything stored up to `head` was looked at.
+    async fn read_log(&self, after: i64, limit: usize, wanted: &Wanted, head: i64) -> Result<Stretch, ApiError> {
+        let limit = limit.min(SCAN);
+        let all_stored = self.outbox.unsaved() == 0;
+        let filter = wanted.filter(after, u32::try_from(limit).unwrap_or(u32::MAX));
+        let events = self.store.events(&filter).await.map_err(ApiError::of_reading)?;
+        let last = events.last().map_or(after, |event| event.position);
+        let exhausted = events.len() < limit && all_stored;
+        let position = if exhausted { last.max(head) } else { last };
+        Ok(Stretch { events, position, at_end: false })
+    }
+}
+
+fn from_memory(events: Vec<Arc<Event>>, after: i64, limit: usize, wanted: &Wanted) -> Stretch {
+    let scanned = events.len();
+    let mut stretch = Stretch { position: after, at_end: scanned < SCAN, ..Stretch::default() };
+    for event in events {
+        if stretch.events.len() == limit {
+            stretch.at_end = false;
+            break;
+        }
+        stretch.position = event.position;
+        if wanted.matches(&event) {
+            stretch.events.push(event);
+        }
+    }
+    stretch
+}

@@ -1,0 +1,155 @@
+//! Extractors: they parse, so that handlers can narrate. Each refuses with an error that names what is wrong.
+
+use std::str::FromStr;
+
+use axum::{
+    body::to_bytes,
+    extract::{FromRequest, FromRequestParts, Path, Request},
+    http::{HeaderMap, header, request::Parts},
+};
+use fleetbeat_actors::roll::ClusterId;
+use http_body_util::LengthLimitError;
+use serde_json::{Map, Value};
+
+use super::error::ApiError;
+use crate::registration::Precondition;
+
+/// Largest body of an ordinary request, in bytes.
+pub const MAX_BODY: usize = 256 * 1024;
+/// Largest body of an import, in bytes.
+pub const MAX_IMPORT_BODY: usize = 8 * 1024 * 1024;
+
+/// The id in the path.
+pub struct Id(pub ClusterId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ApiError::invalid_field("id", "must be a UUID"))?;
+        // Only the hyphenated form: `urn:uuid:…` and `{…}` would be second spellings of one resource.
+        let id = (text.len() == 36).then(|| ClusterId::from_str(&text).ok()).flatten();
+        id.map(Self).ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))
+    }
+}
+
+/// The name in the path.
+pub struct Name(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let invalid = |message: String| {
+            let mut error = ApiError::invalid_field("name", message);
+            error.code = "INVALID_CLUSTER_NAME";
+            error
+        };
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| invalid("is not valid UTF-8".to_owned()))?;
+        crate::registration::validate::name(&text).map_err(invalid)?;
+        Ok(Self(text))
+    }
+}
+
+/// `If-Match`: `None` for no header or `*`, otherwise the generation expected.
+pub struct IfMatch(pub Option<Precondition>);
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get(header::IF_MATCH) else { return Ok(Self(None)) };
+        let text = value.to_str().unwrap_or_default().trim();
+        if text == "*" {
+            return Ok(Self(None));
+        }
+        let generation = generation_of(text);
+        let wrong = || ApiError::precondition_failed("If-Match names no generation of this cluster");
+        generation.map(|generation| Self(Some(Precondition(generation)))).ok_or_else(wrong)
+    }
+}
+
+/// The generation in an entity tag of ours: `"3"`, or `"3-…"` as a read gave it, or either as a weak tag.
+fn generation_of(tag: &str) -> Option<i64> {
+    let quoted = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
+    let digits = quoted.split('-').next()?;
+    if digits.starts_with('+') { None } else { digits.parse().ok() }
+}
+
+/// Does `If-None-Match` name this tag?
+pub fn none_match(headers: &HeaderMap, tag: &str) -> bool {
+    let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|given| {
+        let given = given.trim();
+        given == "*" || given.strip_prefix("W/").unwrap_or(given) == tag
+    })
+}
+
+/// A JSON object of at most `MAX` bytes, of content type `application/json` (or another `…+json` that we know).
+pub struct JsonObject<const MAX: usize = MAX_BODY>(pub Map<String, Value>);
+
+impl<S: Send + Sync, const MAX: usize> FromRequest<S> for JsonObject<MAX> {
+    type Rejection = ApiError;
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        check_content_type(request.headers())?;
+        let bytes = read_body(request, MAX).await?;
+        match parse(&bytes)? {
+            Value::Object(map) => Ok(Self(map)),
+            _ => Err(ApiError::invalid_field("body", "must be a JSON object")),
+        }
+    }
+}
+
+fn check_content_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = value.split(';').next().unwrap_or_default().trim();
+    let known = ["application/json", "application/merge-patch+json"];
+    if known.iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+        Ok(())
+    } else {
+        Err(ApiError::unsupported_media_type("application/json"))
+    }
+}
+
+async fn read_body(request: Request, max: usize) -> Result<axum::body::Bytes, ApiError> {
+    let told = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if told.is_some_and(|told| told > max as u64) {
+        return Err(ApiError::payload_too_large(max));
+    }
+    to_bytes(request.into_body(), max).await.map_err(|error| {
+        let cause = std::error::Error::source(&error);
+        match cause.is_some_and(|cause| cause.is::<LengthLimitError>()) {
+            true => ApiError::payload_too_large(max),
+            false => ApiError::invalid_field("body", "broke off"),
+        }
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let what = if error.is_eof() { "ends too early" } else { "is not valid JSON" };
+        let place = format!("{what} at line {} column {}", error.line(), error.column());
+        ApiError::invalid_field("body", place)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tag_names_its_generation() {
+        assert_eq!(generation_of("\"3\""), Some(3));
+        assert_eq!(generation_of("W/\"3-17-9a-f\""), Some(3));
+        for bad in ["3", "\"\"", "\"x\"", "\"+3\"", "", "\"", "\"3"] {
+            assert_eq!(generation_of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn broken_json_is_told_with_its_place() {
+        let error = parse(b"{\n  \"a\": 1,,\n}").unwrap_err();
+        assert_eq!(error.details[0].message, "is not valid JSON at line 2 column 10");
+    }
+}

@@ -1,0 +1,48 @@
+//! The OpenAPI document, and a page to read it by that needs no network.
+
+use std::sync::Arc;
+
+use axum::{Router, body::Bytes, extract::State, http::header, response::IntoResponse, routing::get};
+use utoipa::{OpenApi, openapi::OpenApi as Document};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::{
+    ApiState,
+    error::{ErrorEnvelope, Problem},
+};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "fleetbeat",
+        description = "The fleet health engine for Kubernetes and OpenShift clusters: registry, health, events. \
+            Errors come in one envelope; ask for application/problem+json to get RFC 9457 instead. \
+            Every answer carries X-Request-ID."
+    ),
+    components(schemas(ErrorEnvelope, Problem)),
+    tags(
+        (name = "clusters", description = "The registry"),
+        (name = "fleet", description = "The fleet as a whole"),
+        (name = "history", description = "The past of one cluster"),
+        (name = "events", description = "The event log"),
+        (name = "health", description = "fleetbeat itself")
+    )
+)]
+struct Info;
+
+/// A router whose document begins with what is said here.
+pub fn begin() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(Info::openapi())
+}
+
+/// `/api/v1/openapi.json` and `/docs`.
+pub fn routes<S: Clone + Send + Sync + 'static>(document: &Document) -> Router<S> {
+    let json: Arc<str> = document.to_json().unwrap_or_default().into();
+    let serve = Router::new().route("/api/v1/openapi.json", get(document_json)).with_state(json);
+    serve.merge(SwaggerUi::new("/docs").config(Config::from("/api/v1/openapi.json").validator_url("none")))
+}
+
+async fn document_json(State(json): State<Arc<str>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], Bytes::copy_from_slice(json.as_bytes()))
+}

@@ -1,0 +1,401 @@
+//! A cluster as callers see it, made from its entry on the board and the time.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fleetbeat_actors::{
+    board::Entry,
+    health::{Cause, CheckReport, Connectivity, Endpoint, Outcome, State, Status},
+    roll::{ClusterType, Environment, Platform},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::schema;
+
+/// Now, both ways.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Monotonic: decides staleness.
+    pub instant: Instant,
+    /// Wall clock: stamps.
+    pub wall: DateTime<Utc>,
+}
+
+/// A cluster.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Cluster)]
+pub struct ClusterView {
+    /// Identity.
+    pub id: Uuid,
+    /// Unique name.
+    pub name: String,
+    /// Name for people.
+    pub display_name: Option<String>,
+    /// Its API server.
+    pub api_server_url: String,
+    /// Part in the fleet.
+    #[schema(schema_with = schema::cluster_type)]
+    pub cluster_type: ClusterType,
+    /// Distribution.
+    #[schema(schema_with = schema::platform)]
+    pub platform: Platform,
+    /// Version of the distribution.
+    pub platform_version: Option<String>,
+    /// Region.
+    pub region: Option<String>,
+    /// Use.
+    #[schema(schema_with = schema::environment)]
+    pub environment: Environment,
+    /// What the engine found out.
+    pub status: StatusView,
+    /// What it can do, once discovered.
+    #[schema(value_type = Option<Object>)]
+    pub capabilities: Option<serde_json::Value>,
+    /// Further endpoints, where configured.
+    pub endpoints: EndpointsView,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Certificates trusted for its API server; left out in lists and where none are set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_bundle: Option<String>,
+    /// Name verified in place of the URL's host.
+    pub tls_server_name: Option<String>,
+    /// Overrides of its type's cadence.
+    pub health_check: OverridesView,
+    /// Version of its spec; the first part of its `ETag`.
+    pub generation: i64,
+    /// Who registered it.
+    pub created_by: Option<String>,
+    /// When it was registered.
+    pub created_at: DateTime<Utc>,
+    /// When its spec last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+/// Further endpoints of a cluster.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Endpoints)]
+pub struct EndpointsView {
+    /// Prometheus or a Thanos querier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prometheus_url: Option<String>,
+    /// Tempo.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tempo_url: Option<String>,
+    /// Loki.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loki_url: Option<String>,
+}
+
+/// Overrides of a type's cadence.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = HealthCheckOverrides)]
+pub struct OverridesView {
+    /// Period, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interval_seconds: Option<u32>,
+    /// Deadline of a probe, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout_seconds: Option<u32>,
+    /// Failures in a row before the state worsens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure_threshold: Option<u8>,
+    /// Successes in a row before it improves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub success_threshold: Option<u8>,
+}
+
+/// What the engine found out about a cluster.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClusterStatus)]
+pub struct StatusView {
+    /// Health state.
+    #[schema(schema_with = schema::state)]
+    pub state: State,
+    /// 0 to 100; 0 while UNKNOWN.
+    #[schema(minimum = 0, maximum = 100)]
+    pub health_score: u8,
+    /// Can its API server be talked to?
+    #[schema(schema_with = schema::connectivity)]
+    pub connectivity: Connectivity,
+    /// When the last check ended.
+    pub last_check_at: Option<DateTime<Utc>>,
+    /// When the API server last passed.
+    pub last_success_at: Option<DateTime<Utc>>,
+    /// Why the state is not better.
+    pub error_message: Option<String>,
+    /// Did the API server pass? Null while unknown.
+    pub api_server_healthy: Option<bool>,
+    /// Did Prometheus pass? Null where not configured.
+    pub prometheus_healthy: Option<bool>,
+    /// Did Tempo pass? Null where not configured.
+    pub tempo_healthy: Option<bool>,
+    /// Did Loki pass? Null where not configured.
+    pub loki_healthy: Option<bool>,
+    /// The cause in one word: what failed first, `healthy` or `not_checked`.
+    pub reason: String,
+    /// When the state began.
+    pub since: DateTime<Utc>,
+    /// Duration of the last API-server probe, milliseconds.
+    pub latency_ms: Option<u32>,
+    /// Is all this overdue, or held back because the monitor doubts itself?
+    pub stale: bool,
+    /// Has the state changed too often lately?
+    pub flapping: bool,
+    /// The same as conditions in the shape of Kubernetes.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition in the shape of Kubernetes.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Condition {
+    /// `Healthy`, `Reachable`, `Authorized`, `EndpointsReady` (where any is configured), `Fresh`.
+    #[schema(value_type = String)]
+    pub r#type: &'static str,
+    /// `True`, `False` or `Unknown`.
+    #[schema(value_type = String)]
+    pub status: &'static str,
+    /// One word.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+    /// When the cluster's state began (for `Fresh` turned false: when the status became overdue).
+    pub last_transition_time: DateTime<Utc>,
+    /// Generation of the spec that the last check saw.
+    pub observed_generation: i64,
+}
+
+impl ClusterView {
+    /// The whole cluster.
+    pub fn of(entry: &Entry, now: Now) -> Self {
+        let cluster = &entry.cluster;
+        Self { ca_bundle: cluster.ca_bundle.clone(), ..Self::listed(entry, now) }
+    }
+
+    /// The cluster as lists show it, without its CA bundle.
+    pub fn listed(entry: &Entry, now: Now) -> Self {
+        let cluster = &entry.cluster;
+        let (own, urls) = (cluster.health_check, &cluster.endpoints);
+        Self {
+            id: cluster.id.0,
+            name: cluster.name.clone(),
+            display_name: cluster.display_name.clone(),
+            api_server_url: cluster.api_server_url.clone(),
+            cluster_type: cluster.cluster_type,
+            platform: cluster.platform,
+            platform_version: cluster.platform_version.clone(),
+            region: cluster.region.clone(),
+            environment: cluster.environment,
+            status: StatusView::of(entry, now),
+            capabilities: cluster.capabilities.clone(),
+            endpoints: EndpointsView {
+                prometheus_url: urls.prometheus_url.clone(),
+                tempo_url: urls.tempo_url.clone(),
+                loki_url: urls.loki_url.clone(),
+            },
+            labels: cluster.labels.clone(),
+            ca_bundle: None,
+            tls_server_name: cluster.tls_server_name.clone(),
+            health_check: OverridesView {
+                interval_seconds: own.interval_seconds,
+                timeout_seconds: own.timeout_seconds,
+                failure_threshold: own.failure_threshold,
+                success_threshold: own.success_threshold,
+            },
+            generation: cluster.generation,
+            created_by: cluster.created_by.clone(),
+            created_at: cluster.created_at,
+            updated_at: cluster.updated_at,
+        }
+    }
+}
+
+impl StatusView {
+    /// The status of an entry at a time.
+    pub fn of(entry: &Entry, now: Now) -> Self {
+        let status = &entry.status;
+        let healthy = |endpoint| status.findings.of(endpoint).map(|finding| finding.healthy);
+        Self {
+            state: status.state,
+            health_score: status.health_score,
+            connectivity: status.connectivity(),
+            last_check_at: status.last_check_at,
+            last_success_at: status.last_success_at,
+            error_message: status.error_message(),
+            api_server_healthy: healthy(Endpoint::ApiServer),
+            prometheus_healthy: healthy(Endpoint::Prometheus),
+            tempo_healthy: healthy(Endpoint::Tempo),
+            loki_healthy: healthy(Endpoint::Loki),
+            reason: reason(status).to_owned(),
+            since: status.since,
+            latency_ms: status.latency_ms,
+            stale: entry.is_stale(now.instant),
+            flapping: status.flapping,
+            conditions: conditions(entry, now),
+        }
+    }
+}
+
+/// The entity tag of a cluster as read now: it changes with whatever the body shows, and begins with the generation.
+pub fn entity_tag(entry: &Entry, now: Now) -> String {
+    let checked_ms = entry.status.last_check_at.map_or(0, |at| at.timestamp_millis());
+    let freshness = if entry.is_stale(now.instant) { 's' } else { 'f' };
+    format!("\"{}-{}-{checked_ms:x}-{freshness}\"", entry.cluster.generation, entry.status.version)
+}
+
+/// The cause in one word.
+pub fn reason(status: &Status) -> &'static str {
+    match (status.findings.worst(), status.state) {
+        (Some((_, failure)), _) => failure.cause.as_str(),
+        (None, State::Unknown) => "not_checked",
+        (None, _) => "healthy",
+    }
+}
+
+fn conditions(entry: &Entry, now: Now) -> Vec<Condition> {
+    let status = &*entry.status;
+    let mut conditions = vec![healthy(status), reachable(status), authorized(status)];
+    conditions.extend(endpoints_ready(status));
+    conditions.push(fresh(entry, now));
+    conditions
+}
+
+fn condition(
+    status: &Status,
+    r#type: &'static str,
+    holds: Option<bool>,
+    reason: &str,
+    message: impl Into<String>,
+) -> Condition {
+    Condition {
+        r#type,
+        status: match holds {
+            Some(true) => "True",
+            Some(false) => "False",
+            None => "Unknown",
+        },
+        reason: camel(reason),
+        message: message.into(),
+        last_transition_time: status.since,
+        observed_generation: status.observed_generation,
+    }
+}
+
+/// `connect_timeout` → `ConnectTimeout`, as Kubernetes wants reasons.
+fn camel(word: &str) -> String {
+    let capital = |part: &str| {
+        let mut letters = part.chars();
+        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
+    };
+    word.split('_').map(capital).collect()
+}
+
+fn healthy(status: &Status) -> Condition {
+    let holds = (status.state != State::Unknown).then_some(status.state == State::Online);
+    let message = status.error_message().unwrap_or_else(|| match status.state {
+        State::Unknown => "Not yet checked".to_owned(),
+        _ => "Every configured endpoint passes".to_owned(),
+    });
+    condition(status, "Healthy", holds, reason(status), message)
+}
+
+fn reachable(status: &Status) -> Condition {
+    match (status.state, status.connected) {
+        (State::Unknown, _) => condition(status, "Reachable", None, "not_checked", "Not yet checked"),
+        (_, true) => condition(status, "Reachable", Some(true), "answers", "The API server answers"),
+        (_, false) => {
+            let message = status.error_message().unwrap_or_default();
+            condition(status, "Reachable", Some(false), reason(status), message)
+        }
+    }
+}
+
+fn authorized(status: &Status) -> Condition {
+    let failure = status.findings.api_server.and_then(|finding| finding.failure);
+    match failure.map(|failure| failure.cause) {
+        Some(cause @ (Cause::Unauthorized | Cause::Forbidden | Cause::Credentials)) => {
+            condition(status, "Authorized", Some(false), cause.as_str(), cause.sentence())
+        }
+        None if status.findings.api_server.is_some() => {
+            condition(status, "Authorized", Some(true), "accepted", "The API server does not refuse us")
+        }
+        _ => condition(status, "Authorized", None, "not_asked", "The API server gave no answer to tell by"),
+    }
+}
+
+fn endpoints_ready(status: &Status) -> Option<Condition> {
+    let others = [Endpoint::Prometheus, Endpoint::Tempo, Endpoint::Loki];
+    let found: Vec<_> = others.into_iter().filter_map(|e| status.findings.of(e).map(|finding| (e, finding))).collect();
+    if found.is_empty() {
+        return None;
+    }
+    let failing: Vec<_> = found.iter().filter(|(_, finding)| !finding.healthy).map(|(e, _)| e.title()).collect();
+    let message = match failing.as_slice() {
+        [] => "Every configured endpoint passes".to_owned(),
+        some => format!("Failing: {}", some.join(", ")),
+    };
+    let reason = if failing.is_empty() { "ready" } else { "endpoints_failing" };
+    Some(condition(status, "EndpointsReady", Some(failing.is_empty()), reason, message))
+}
+
+fn fresh(entry: &Entry, now: Now) -> Condition {
+    let status = &*entry.status;
+    if status.held {
+        return condition(
+            status,
+            "Fresh",
+            Some(false),
+            "held",
+            "The monitor doubts its own network and holds the state",
+        );
+    }
+    if !entry.is_stale(now.instant) {
+        return condition(status, "Fresh", Some(true), "checked", "The last check is recent enough");
+    }
+    let overdue = now.instant.saturating_duration_since(entry.checked + entry.fresh_for);
+    let since = now.wall - TimeDelta::from_std(overdue).unwrap_or_default();
+    let overdue = condition(status, "Fresh", Some(false), "overdue", "The next check is overdue");
+    Condition { last_transition_time: since, ..overdue }
+}
+
+/// What one probe of a check found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ProbeResult)]
+pub struct ProbeView {
+    /// Which endpoint.
+    #[schema(schema_with = schema::endpoint)]
+    pub endpoint: &'static str,
+    /// `healthy`, `failed` or `not_run`.
+    #[schema(value_type = String)]
+    pub result: &'static str,
+    /// Why it failed or did not run.
+    #[schema(schema_with = schema::cause)]
+    pub cause: Option<&'static str>,
+    /// The HTTP status, where it tells why.
+    pub http_status: Option<u16>,
+    /// How long it took, milliseconds.
+    pub latency_ms: Option<u64>,
+}
+
+impl ProbeView {
+    /// Every probe of a check.
+    pub fn of(report: &CheckReport) -> Vec<Self> {
+        let probes = Endpoint::ALL.into_iter().filter_map(|e| report.outcome(e).map(|outcome| (e, outcome)));
+        probes.map(|(endpoint, outcome)| Self::of_one(endpoint, outcome)).collect()
+    }
+
+    fn of_one(endpoint: Endpoint, outcome: Outcome) -> Self {
+        let millis = |latency: std::time::Duration| u64::try_from(latency.as_millis()).ok();
+        let (result, cause, http_status, latency_ms) = match outcome {
+            Outcome::Healthy { latency } => ("healthy", None, None, millis(latency)),
+            Outcome::Failed { failure, latency } => {
+                ("failed", Some(failure.cause.as_str()), failure.http_status, millis(latency))
+            }
+            Outcome::NotRun(why) => ("not_run", Some(why.as_str()), None, None),
+        };
+        Self { endpoint: endpoint.as_str(), result, cause, http_status, latency_ms }
+    }
+}

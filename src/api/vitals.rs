@@ -1,0 +1,102 @@
+//! Vitals: is the process alive, ready, and are the things it needs answering? Wiring plugs its dependencies in here.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use fleetbeat_actors::ports::Clock;
+use futures_util::future::join_all;
+use serde_json::{Map, Value};
+
+/// How long a dependency may take to answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Something outside that the process needs or uses.
+#[async_trait]
+pub trait Dependency: Send + Sync + 'static {
+    /// Its name: `postgresql`, `sqlite`, `redis`.
+    fn name(&self) -> &'static str;
+
+    /// Must it answer for the process to be ready?
+    fn required(&self) -> bool;
+
+    /// Does it answer? The error is private: for the log.
+    async fn ping(&self) -> Result<(), String>;
+}
+
+/// Facts of the engine for `/health/detailed`.
+pub type Facts = Arc<dyn Fn() -> Map<String, Value> + Send + Sync>;
+
+/// The vital signs of the process.
+pub struct Vitals {
+    clock: Arc<dyn Clock>,
+    started: Instant,
+    loaded: AtomicBool,
+    dependencies: Vec<Arc<dyn Dependency>>,
+    facts: Option<Facts>,
+}
+
+/// How one dependency answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Pulse {
+    /// Its name.
+    pub name: &'static str,
+    /// Must it answer?
+    pub required: bool,
+    /// Did it?
+    pub healthy: bool,
+    /// How long that took.
+    pub latency: Duration,
+}
+
+impl Vitals {
+    /// The vitals of a process that starts now and has nothing loaded.
+    pub fn new(clock: Arc<dyn Clock>, dependencies: Vec<Arc<dyn Dependency>>, facts: Option<Facts>) -> Self {
+        Self { started: clock.now(), clock, loaded: AtomicBool::new(false), dependencies, facts }
+    }
+
+    /// The fleet is on the board: from now on answers are true.
+    pub fn set_loaded(&self) {
+        self.loaded.store(true, Ordering::Release);
+    }
+
+    /// Is the fleet on the board?
+    pub fn is_loaded(&self) -> bool {
+        self.loaded.load(Ordering::Acquire)
+    }
+
+    /// How long the process has run.
+    pub fn uptime(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.started)
+    }
+
+    /// Facts of the engine.
+    pub fn facts(&self) -> Map<String, Value> {
+        self.facts.as_ref().map(|facts| facts()).unwrap_or_default()
+    }
+
+    /// Asks every dependency at once.
+    pub async fn pulses(&self) -> Vec<Pulse> {
+        join_all(self.dependencies.iter().map(|dependency| self.pulse(&**dependency))).await
+    }
+
+    async fn pulse(&self, dependency: &dyn Dependency) -> Pulse {
+        let began = self.clock.now();
+        let late = |_| Err("no answer in time".to_owned());
+        let answer = tokio::time::timeout(PATIENCE, dependency.ping()).await.unwrap_or_else(late);
+        if let Err(reason) = &answer {
+            tracing::warn!(dependency = dependency.name(), reason, "a dependency does not answer");
+        }
+        Pulse {
+            name: dependency.name(),
+            required: dependency.required(),
+            healthy: answer.is_ok(),
+            latency: self.clock.now().saturating_duration_since(began),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The families: name, help, and which samples a cluster has in each.
+
+use std::{fmt::Write, time::Instant};
+
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    board::Entry,
+    health::{Endpoint, State},
+};
+
+/// One cluster with its labels already written.
+pub(super) struct Row {
+    pub(super) entry: Entry,
+    /// `cluster="…",cluster_type="…",environment="…",region="…"`, escaped.
+    pub(super) labels: String,
+}
+
+/// One metric family; all are gauges.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) help: &'static str,
+    samples: fn(&mut Sheet<'_>, &Entry, Instant),
+}
+
+/// Where the samples of one cluster in one family go.
+pub(super) struct Sheet<'a> {
+    out: &'a mut String,
+    name: &'static str,
+    labels: &'a str,
+}
+
+impl Sheet<'_> {
+    fn put(&mut self, value: f64) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.out, "{}{{{}}} {value}", self.name, self.labels);
+    }
+
+    fn put_with(&mut self, label: &str, word: &str, value: f64) {
+        let _ = writeln!(self.out, "{}{{{},{label}=\"{word}\"}} {value}", self.name, self.labels);
+    }
+
+    fn put_time(&mut self, at: Option<DateTime<Utc>>) {
+        if let Some(at) = at {
+            self.put(at.timestamp_millis() as f64 / 1_000.0);
+        }
+    }
+}
+
+impl Family {
+    /// Writes `# HELP` and `# TYPE`.
+    pub(super) fn head(&self, out: &mut String) {
+        let _ = writeln!(out, "# HELP {} {}\n# TYPE {} gauge", self.name, self.help, self.name);
+    }
+
+    /// Writes the samples of one cluster.
+    pub(super) fn write(&self, out: &mut String, row: &Row, now: Instant) {
+        (self.samples)(&mut Sheet { out, name: self.name, labels: &row.labels }, &row.entry, now);
+    }
+}
+
+fn number(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+/// Every family.
+pub(super) const FAMILIES: [Family; 10] = [
+    Family {
+        name: "fleetbeat_cluster_state",
+        help: "Health state of the cluster: 1 for the state it is in, 0 for the others.",
+        samples: |sheet, entry, _| {
+            for state in State::ALL {
+                sheet.put_with("state", state.as_str(), number(*state == entry.status.state));
+            }
+        },
+    },
+    Family {
+        name: "fleetbeat_cluster_health_score",
+        help: "Health score of the cluster, 0 to 100; 0 while it is UNKNOWN.",
+        samples: |sheet, entry, _| sheet.put(f64::from(entry.status.health_score)),
+    },
+    Family {
+        name: "fleetbeat_cluster_up",
+        help: "Whether the cluster is ONLINE or DEGRADED: its API server can be talked to.",
+        samples: |sheet, entry, _| {
+            sheet.put(number(matches!(entry.status.state, State::Online | State::Degraded)));
+        },
+    },
+    Family {
+        name: "fleetbeat_probe_healthy",
+        help: "Whether the endpoint passed, for every endpoint that was probed.",
+        samples: |sheet, entry, _| {
+            for endpoint in Endpoint::ALL {
+                if let Some(finding) = entry.status.findings.of(endpoint) {
+                    sheet.put_with("endpoint", endpoint.as_str(), number(finding.healthy));
+                }
+            }
+        },
+    },
+    Family {
+        name: "fleetbeat_cluster_last_check_timestamp_seconds",
+        help: "When the last check of the cluster ended.",
+        samples: |sheet, entry, _| sheet.put_time(entry.status.last_check_at),
+    },
+    Family {
+        name: "fleetbeat_cluster_last_success_timestamp_seconds",
+        help: "When the API server of the cluster last passed.",
+        samples: |sheet, entry, _| sheet.put_time(entry.status.last_success_at),
+    },
+    Family {
+        name: "fleetbeat_cluster_check_duration_seconds",
+        help: "Duration of the last probe of the cluster's API server.",
+        samples: |sheet, entry, _| {
+            if let Some(latency_ms) = entry.status.latency_ms {
+                sheet.put(f64::from(latency_ms) / 1_000.0);
+            }
+        },
+    },
+    Family {
+        name: "fleetbeat_cluster_stale",
+        help: "Whether the status of the cluster is overdue or held back.",
+        samples: |sheet, entry, now| sheet.put(number(entry.is_stale(now))),
+    },
+    Family {
+        name: "fleetbeat_cluster_flapping",
+        help: "Whether the state of the cluster changed too often lately.",
+        samples: |sheet, entry, _| sheet.put(number(entry.status.flapping)),
+    },
+    Family {
+        name: "fleetbeat_cluster_generation",
+        help: "Version of the cluster's spec.",
+        samples: |sheet, entry, _| sheet.put(entry.cluster.generation as f64),
+    },
+];

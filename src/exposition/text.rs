@@ -1,0 +1,91 @@
+//! Makes the text, a chunk at a time.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use fleetbeat_actors::{board::Board, board::Entry};
+
+use super::families::{FAMILIES, Row};
+
+/// A chunk is sent when it has grown to this size, in bytes.
+const CHUNK: usize = 32 * 1024;
+
+/// The per-cluster series of one scrape: an iterator over chunks of text. A snapshot of the board.
+pub struct Exposition {
+    rows: Vec<Row>,
+    now: Instant,
+    family: usize,
+    row: usize,
+}
+
+impl Exposition {
+    /// The series of every cluster on the board, in the order of their names.
+    pub fn of(board: &Board, now: Instant) -> Self {
+        let mut rows: Vec<Row> = Vec::with_capacity(board.len());
+        board.each(|entry| rows.push(Row { entry: entry.clone(), labels: String::new() }));
+        rows.sort_by(|a, b| a.entry.cluster.name.cmp(&b.entry.cluster.name));
+        for row in &mut rows {
+            row.labels = labels(&row.entry);
+        }
+        Self { rows, now, family: 0, row: 0 }
+    }
+}
+
+impl Iterator for Exposition {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        let mut out = String::with_capacity(CHUNK + 1_024);
+        while out.len() < CHUNK
+            && let Some(family) = FAMILIES.get(self.family)
+        {
+            if self.row == 0 {
+                family.head(&mut out);
+            }
+            match self.rows.get(self.row) {
+                Some(row) => {
+                    family.write(&mut out, row, self.now);
+                    self.row += 1;
+                }
+                None => (self.family, self.row) = (self.family + 1, 0),
+            }
+        }
+        (!out.is_empty()).then(|| out.into())
+    }
+}
+
+fn labels(entry: &Entry) -> String {
+    let cluster = &entry.cluster;
+    format!(
+        "cluster=\"{}\",cluster_type=\"{}\",environment=\"{}\",region=\"{}\"",
+        escaped(&cluster.name),
+        cluster.cluster_type,
+        cluster.environment,
+        escaped(cluster.region.as_deref().unwrap_or_default()),
+    )
+}
+
+/// A label's value as the text format wants it.
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn label_values_are_escaped() {
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+
+    #[test]
+    fn an_empty_fleet_has_heads_only() {
+        let board = Board::default();
+        let now = tokio::time::Instant::now().into_std();
+        let text: Vec<u8> = Exposition::of(&board, now).flatten().collect();
+        let text = String::from_utf8(text).expect("text");
+        assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
+        assert!(text.lines().all(|line| line.starts_with('#')));
+    }
+}

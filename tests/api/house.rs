@@ -1,0 +1,216 @@
+//! A whole house without sockets: the router over a real engine, a real SQLite store and a fleet that does as it is told.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode, header},
+};
+use fleetbeat::{
+    api::{ApiParts, Dependency, Vitals, router},
+    registration::{Registration, Watch},
+    store::{Place, Store, StoreOptions, open},
+};
+use fleetbeat_actors::{
+    engine::{Engine, EngineParts},
+    ports::Clock,
+    roll::ClusterId,
+    target::Policy,
+    testing::{FakeFleet, TestClock},
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{sync::watch, time::Instant};
+use tower::ServiceExt;
+
+/// The house.
+pub struct House {
+    /// The API.
+    pub router: Router,
+    /// The clusters out there.
+    pub fleet: FakeFleet,
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// Tells event streams to end.
+    pub stop: watch::Sender<bool>,
+    _directory: TempDir,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Status.
+    pub status: StatusCode,
+    /// Headers.
+    pub headers: HeaderMap,
+    /// Body.
+    pub bytes: Vec<u8>,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.bytes).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+
+    /// A header.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The error's code.
+    pub fn code(&self) -> String {
+        self.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The fields that the error names.
+    pub fn fields(&self) -> Vec<String> {
+        let details = self.json()["error"]["details"].as_array().cloned().unwrap_or_default();
+        details.iter().map(|detail| detail["field"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+struct StorePulse(Arc<dyn Store>);
+
+#[async_trait::async_trait]
+impl Dependency for StorePulse {
+    fn name(&self) -> &'static str {
+        self.0.backend()
+    }
+    fn required(&self) -> bool {
+        true
+    }
+    async fn ping(&self) -> Result<(), String> {
+        self.0.ping().await.map_err(|error| error.to_string())
+    }
+}
+
+impl House {
+    /// A house with an empty roll.
+    pub async fn build() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let store = open(&StoreOptions::new(Place::File(directory.path().join("fleet.db")))).await.unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
+        let fleet = FakeFleet::default();
+        let engine = Arc::new(Engine::start(engine_parts(&store, &clock, &fleet)).await.unwrap());
+        let registration = Registration::new(
+            Arc::clone(engine.board()),
+            Arc::clone(engine.outbox()),
+            Arc::clone(&store),
+            Arc::clone(&engine) as Arc<dyn Watch>,
+            Arc::clone(&clock),
+            Policy::default(),
+        );
+        let vitals = Vitals::new(Arc::clone(&clock), vec![Arc::new(StorePulse(Arc::clone(&store)))], None);
+        vitals.set_loaded();
+        let (stop, stopping) = watch::channel(false);
+        let router = router(ApiParts {
+            board: Arc::clone(engine.board()),
+            outbox: Arc::clone(engine.outbox()),
+            store: Arc::clone(&store),
+            registration: Arc::new(registration),
+            engine: Arc::clone(&engine) as Arc<dyn Watch>,
+            clock,
+            vitals: Arc::new(vitals),
+            metrics: None,
+            stopping,
+        });
+        Self { router, fleet, engine, store, stop, _directory: directory }
+    }
+
+    /// Any request.
+    pub async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, 64 << 20).await.unwrap().to_vec();
+        Answer { status: parts.status, headers: parts.headers, bytes }
+    }
+
+    /// `GET`.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
+    }
+
+    /// A request with a JSON body.
+    pub async fn json(&self, method: &str, path: &str, body: Value) -> Answer {
+        self.json_with(method, path, body, &[]).await
+    }
+
+    /// A request with a JSON body and headers.
+    pub async fn json_with(&self, method: &str, path: &str, body: Value, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(Body::from(body.to_string())).unwrap()).await
+    }
+
+    /// Registers a spoke; its id.
+    pub async fn register(&self, name: &str) -> String {
+        self.register_with(json!({ "name": name, "api_server_url": format!("https://{name}.example:6443") })).await
+    }
+
+    /// Registers a cluster; its id.
+    pub async fn register_with(&self, body: Value) -> String {
+        let answer = self.json("POST", "/api/v1/clusters", body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits until a cluster is in a state.
+    pub async fn until(&self, id: &str, state: &str) {
+        let id: ClusterId = id.parse().unwrap();
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while self.engine.board().get(id).is_none_or(|entry| entry.status.state.as_str() != state) {
+            assert!(Instant::now() < deadline, "never {state}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+fn engine_parts(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, fleet: &FakeFleet) -> EngineParts {
+    EngineParts {
+        policy: Policy { recheck_delay: Duration::from_millis(20), ..Policy::default() },
+        doubt: Default::default(),
+        recorder: Default::default(),
+        reconcile_every: Duration::from_secs(60),
+        enabled: true,
+        clock: Arc::clone(clock),
+        prober: Arc::new(fleet.clone()),
+        roll: Arc::clone(store) as _,
+        ledger: Arc::clone(store) as _,
+        log: Arc::clone(store) as _,
+        publisher: None,
+        canaries: None,
+    }
+}
+
+/// The same JSON with what differs from run to run replaced: ids, times, durations.
+pub fn steady(mut value: Value) -> Value {
+    blank(&mut value, "");
+    value
+}
+
+fn blank(value: &mut Value, key: &str) {
+    match value {
+        Value::Object(map) => map.iter_mut().for_each(|(key, value)| blank(value, key)),
+        Value::Array(items) => items.iter_mut().for_each(|item| blank(item, key)),
+        Value::String(text) if text.len() == 36 && text.matches('-').count() == 4 => *text = "[uuid]".to_owned(),
+        Value::String(text) if text.len() >= 20 && text.ends_with('Z') && text.contains('T') => {
+            *text = "[time]".to_owned()
+        }
+        Value::String(text) if key == "trace_id" => *text = "[trace]".to_owned(),
+        Value::Number(_) if key.ends_with("latency_ms") || key == "position" || key == "next_after" => {
+            *value = Value::from("[number]");
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,115 @@
+//! Lists and the fleet as a whole.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use fleetbeat_actors::{
+    board::Entry,
+    health::{State, Status},
+    roll::{Cluster, Environment},
+    testing::{cluster, instant},
+};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::house::{House, steady};
+
+/// Puts `count` clusters on the board alone: every tenth OFFLINE, every third in production.
+fn furnish(house: &House, count: usize) {
+    for i in 0..count {
+        let labels = [("team".to_owned(), format!("t{}", i % 7))].into();
+        let environment = if i % 3 == 0 { Environment::Production } else { Environment::Lab };
+        let cluster = Cluster { labels, environment, ..cluster(&format!("spoke-{i:05}")) };
+        let state = if i % 10 == 0 { State::Offline } else { State::Online };
+        let health_score = if i % 10 == 0 { 50 } else { 100 };
+        let status = Status { state, health_score, ..Status::unknown(cluster.created_at) };
+        let (checked, fresh_for) = (instant(), std::time::Duration::from_secs(600));
+        house.engine.board().put(Entry { cluster: Arc::new(cluster), status: Arc::new(status), checked, fresh_for });
+    }
+}
+
+fn names(list: &Value) -> Vec<String> {
+    list["items"].as_array().unwrap().iter().map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn pages_cover_everything_once() {
+    let house = House::build().await;
+    furnish(&house, 45);
+    let first = house.get("/api/v1/clusters").await.json();
+    assert_eq!((&first["total"], &first["page_size"], &first["total_pages"]), (&json!(45), &json!(20), &json!(3)));
+    let third = house.get("/api/v1/clusters?page=3&page_size=20").await.json();
+    assert_eq!(names(&third), ["spoke-00040", "spoke-00041", "spoke-00042", "spoke-00043", "spoke-00044"]);
+    let beyond = house.get("/api/v1/clusters?page=100000&page_size=100").await.json();
+    assert_eq!((names(&beyond).len(), &beyond["total"]), (0, &json!(45)));
+}
+
+#[tokio::test]
+async fn keysets_cover_everything_once_in_every_order() {
+    let house = House::build().await;
+    furnish(&house, 57);
+    for sort in ["name", "-name", "state", "-state", "health_score", "-updated_at", "last_check_at"] {
+        let (mut seen, mut token) = (Vec::new(), String::new());
+        loop {
+            let list = house.get(&format!("/api/v1/clusters?limit=10&sort={sort}{token}")).await.json();
+            seen.extend(names(&list));
+            assert_eq!(list["remaining"].as_u64().unwrap() as usize, 57 - seen.len());
+            match list["continue"].as_str() {
+                Some(next) => token = format!("&continue={next}"),
+                None => break,
+            }
+        }
+        assert_eq!((seen.len(), seen.iter().collect::<BTreeSet<_>>().len()), (57, 57), "{sort}");
+        if sort == "-state" {
+            assert!(seen[..6].iter().all(|name| name.ends_with('0')), "{seen:?}");
+        }
+    }
+    let token = house.get("/api/v1/clusters?limit=1").await.json()["continue"].as_str().unwrap().to_owned();
+    let other = house.get(&format!("/api/v1/clusters?limit=1&sort=-name&continue={token}")).await;
+    assert_eq!(other.fields(), ["continue"]);
+}
+
+#[tokio::test]
+async fn filters_narrow_the_list() {
+    let house = House::build().await;
+    furnish(&house, 60);
+    for (query, total) in [
+        ("state=OFFLINE", 6),
+        ("state=OFFLINE&state=ONLINE", 60),
+        ("environment=PRODUCTION", 20),
+        ("environment=PRODUCTION&state=OFFLINE", 2),
+        ("name=0001", 11),
+        ("label=team%3Dt1", 9),
+        ("label_selector=team%20in%20(t1,t2)", 18),
+        ("label_selector=!team", 0),
+        ("has_gpu=true", 0),
+        ("has_cnf=false", 60),
+        ("stale=false", 60),
+        ("region=eu", 0),
+        ("cluster_type=SPOKE&platform=OPENSHIFT", 60),
+    ] {
+        assert_eq!(house.get(&format!("/api/v1/clusters?{query}")).await.json()["total"], json!(total), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_filtered_page_of_ten_thousand_is_quick() {
+    let house = House::build().await;
+    furnish(&house, 10_000);
+    let path = "/api/v1/clusters?state=OFFLINE&label_selector=team%20in%20(t1,t2,t3)&page_size=100";
+    let began = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(names(&house.get(path).await.json()).len(), 100);
+    }
+    let each = began.elapsed() / 10;
+    println!("a filtered page of 100 out of 10,000: {each:?} (debug build)");
+    assert!(each.as_millis() < 250, "{each:?}");
+}
+
+#[tokio::test]
+async fn the_fleet_is_counted() {
+    let house = House::build().await;
+    furnish(&house, 20);
+    insta::assert_json_snapshot!("summary", house.get("/api/v1/fleet/summary").await.json());
+    insta::assert_json_snapshot!("fleet_health", steady(house.get("/api/v1/fleet/health").await.json()));
+    insta::assert_json_snapshot!("capabilities", house.get("/api/v1/fleet/capabilities").await.json());
+}

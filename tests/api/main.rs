@@ -1,0 +1,11 @@
+//! The API as its callers meet it.
+#![cfg(test)]
+
+mod bad_input;
+mod clusters;
+mod events;
+mod house;
+mod lists;
+mod metrics;
+mod past;
+mod serving;
