@@ -1,7 +1,9 @@
 //! fleetbeat: how the engine touches the world.
 
 pub mod api;
+pub mod app;
 pub mod bus;
+pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod exposition;

@@ -1,0 +1,52 @@
+//! The janitor: removes history that has outlived its retention, in small batches, once an hour.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fleetbeat_actors::ports::{Clock, StoreError};
+
+use crate::{
+    config::History,
+    store::{Retention, Store},
+};
+
+const ROUND: Duration = Duration::from_secs(3_600);
+const PAUSE: Duration = Duration::from_millis(100);
+const BATCH: u32 = 1_000;
+
+/// Sweeps for ever.
+pub(super) async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, history: History, published: bool) {
+    loop {
+        tokio::time::sleep(ROUND).await;
+        match round(&*store, clock.wall(), &history, published).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "old history was removed"),
+            Err(error) => tracing::warn!(%error, "old history could not be removed"),
+        }
+    }
+}
+
+async fn round(store: &dyn Store, now: DateTime<Utc>, history: &History, published: bool) -> Result<u64, StoreError> {
+    let before = |days: u32| now - TimeDelta::days(i64::from(days));
+    let mut events_before = before(history.events_retention_days);
+    if published {
+        // What waits to be published stays, however old.
+        let cursor = DateTime::from_timestamp_micros(store.published().await?).unwrap_or_default();
+        events_before = events_before.min(cursor);
+    }
+    let retention = Retention {
+        checks_before: before(history.checks_retention_days),
+        transitions_before: before(history.transitions_retention_days),
+        events_before,
+        batch: BATCH,
+    };
+    let mut rows = 0;
+    loop {
+        let gone = store.prune(&retention).await?;
+        rows += gone;
+        if gone == 0 {
+            return Ok(rows);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}

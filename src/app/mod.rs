@@ -1,0 +1,134 @@
+//! The application: puts store, bus, prober, engine and API together as the settings say, runs them, and ends them in order.
+
+mod canaries;
+mod dependencies;
+mod janitor;
+mod numbers;
+mod observing;
+mod parts;
+
+use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use fleetbeat_actors::{
+    engine::Engine,
+    ports::{Clock, Publisher},
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+
+use crate::{
+    api::{self, ApiParts, serve},
+    bus::RedisBus,
+    clock::SystemClock,
+    config::Settings,
+    registration::Registration,
+    store::Store,
+};
+
+/// How long writing and publishing what is left may take at the end.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// The running application.
+pub struct App {
+    address: SocketAddr,
+    engine: Arc<Engine>,
+    store: Arc<dyn Store>,
+    bus: Option<Arc<RedisBus>>,
+    stopping: watch::Sender<bool>,
+    server: tokio::task::JoinHandle<()>,
+    tasks: JoinSet<()>,
+}
+
+impl App {
+    /// Opens everything, loads the fleet and begins to serve. Waits a while for a database that is not there yet.
+    ///
+    /// # Errors
+    /// When the address cannot be bound, the store cannot be opened, or a file that the settings name cannot be read.
+    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+        let data_dir = settings.data_dir.as_path();
+        std::fs::create_dir_all(data_dir).with_context(|| format!("data_dir: cannot make {}", data_dir.display()))?;
+        let listen = settings.server.listen.address();
+        let listener =
+            TcpListener::bind(listen).await.with_context(|| format!("server.listen: cannot bind {listen}"))?;
+        let address = listener.local_addr()?;
+        let metrics = numbers::install()?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = parts::open_store(settings).await?;
+        let bus = parts::start_bus(settings)?.map(Arc::new);
+        let prober = parts::prober(settings, address)?;
+        let gap = observing::last_gap(&*store, &*clock).await?;
+        let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
+        let engine = parts::engine(settings, &clock, &prober, &store, publisher);
+        let engine = Arc::new(Engine::start(engine).await.context("the fleet could not be loaded")?);
+        let registration = Arc::new(Registration::new(
+            Arc::clone(engine.board()),
+            Arc::clone(engine.outbox()),
+            Arc::clone(&store),
+            Arc::clone(&engine) as _,
+            Arc::clone(&clock),
+            parts::policy(settings),
+        ));
+        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
+        let (stopping, stopped) = watch::channel(false);
+        let router = api::router(ApiParts {
+            board: Arc::clone(engine.board()),
+            outbox: Arc::clone(engine.outbox()),
+            store: Arc::clone(&store),
+            registration,
+            engine: Arc::clone(&engine) as _,
+            clock: Arc::clone(&clock),
+            vitals,
+            metrics: Some(metrics.clone()),
+            stopping: stopped.clone(),
+        });
+        let limits = serve::Limits { connections: settings.server.max_connections, ..serve::Limits::default() };
+        let server = tokio::spawn(serve::serve(listener, router, limits, stopped));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(janitor::sweep(Arc::clone(&store), Arc::clone(&clock), settings.history.clone(), bus.is_some()));
+        tasks.spawn(numbers::keep(metrics, prober));
+        tasks.spawn(observing::observe(observing::Witness {
+            store: Arc::clone(&store),
+            engine: Arc::clone(&engine),
+            clock,
+            marker: settings.data_dir.join("unsaved"),
+            gap,
+        }));
+        tracing::info!(%address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
+        Ok(Self { address, engine, store, bus, stopping, server, tasks })
+    }
+
+    /// Where the API is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends in order: accepts no more requests, lets checks in flight end, writes and publishes what is left, closes.
+    pub async fn stop(mut self) {
+        tracing::info!("stopping");
+        self.stopping.send_replace(true);
+        let (_, complete) = tokio::join!(self.server, self.engine.stop(FAREWELL));
+        self.tasks.shutdown().await;
+        if let Some(bus) = self.bus.take().and_then(Arc::into_inner) {
+            bus.close().await;
+        }
+        self.store.close().await;
+        if complete {
+            tracing::info!("stopped; nothing was left behind");
+        } else {
+            tracing::warn!(
+                "stopped; what could not be written or published before the store or the bus came back is left"
+            );
+        }
+    }
+}
+
+/// Runs the application until `shutdown` completes.
+///
+/// # Errors
+/// As for [`App::start`].
+pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let app = App::start(&settings).await?;
+    shutdown.await;
+    app.stop().await;
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! From settings to parts.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context, bail};
+use fleetbeat_actors::{
+    Canaries,
+    doubt::DoubtRules,
+    engine::EngineParts,
+    ports::{Clock, Publisher},
+    recorder::RecorderRules,
+    target::{Cadence, Policy},
+};
+
+use super::canaries::TcpCanaries;
+use crate::{
+    bus::{BusOptions, RedisBus},
+    config::{Database, Settings, Timing},
+    credentials::InMemoryCredentials,
+    probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
+    store::{self, OpenError, Place, Store, StoreOptions},
+};
+
+/// How often, and how many times, a database that is not there yet is tried at the start.
+const OPEN_PAUSE: Duration = Duration::from_secs(1);
+const OPEN_TRIES: u32 = 60;
+
+pub(super) async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let place = match settings.database() {
+        Database::Sqlite(path) => Place::File(path),
+        Database::Postgres(url) => Place::Server(url.expose().into()),
+    };
+    let options = StoreOptions {
+        max_connections: settings.store.max_connections,
+        acquire_timeout: settings.store.acquire_timeout,
+        statement_timeout: settings.store.statement_timeout,
+        ..StoreOptions::new(place)
+    };
+    for attempt in 1.. {
+        match store::open(&options).await {
+            Ok(store) => return Ok(store),
+            Err(OpenError::Unavailable(reason)) if attempt < OPEN_TRIES => {
+                tracing::warn!(reason, attempt, "the database is not there yet");
+                tokio::time::sleep(OPEN_PAUSE).await;
+            }
+            Err(error) => return Err(error).context("the store could not be opened"),
+        }
+    }
+    bail!("the store could not be opened")
+}
+
+pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {
+    if settings.redis_url.is_empty() {
+        return Ok(None);
+    }
+    let options = BusOptions {
+        url: settings.redis_url.expose().into(),
+        channel_prefix: settings.events.channel_prefix.clone(),
+        stream: settings.events.stream.clone(),
+        stream_max_length: settings.events.stream_max_length,
+        ca_file: None,
+    };
+    Ok(Some(RedisBus::start(&options).context("redis_url")?))
+}
+
+pub(super) fn prober(settings: &Settings, own: SocketAddr) -> anyhow::Result<HttpProber> {
+    let set = &settings.probes;
+    let options = ProbeOptions {
+        max_in_flight: set.max_in_flight,
+        max_handshakes: set.max_handshakes,
+        dns_timeout: set.resolve_timeout,
+        header_bytes: set.max_header_bytes,
+        body_bytes: set.max_body_bytes,
+        keepalive_idle: set.keepalive_idle,
+        keepalive_interval: set.keepalive_interval,
+        keepalive_probes: set.keepalive_probes,
+        ..ProbeOptions::default()
+    };
+    let policy = AddressPolicy {
+        allow_loopback: settings.loopback_probes_allowed(),
+        allow_private: set.allow_private,
+        allow: set.allow_cidrs.clone(),
+        deny: set.deny_cidrs.clone(),
+        own_listeners: vec![own],
+    };
+    let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
+    let trust = Trust::load(ca_file).context("probes.ca_file")?;
+    let options = options.within(raise_descriptor_limit());
+    Ok(HttpProber::new(options, trust, policy, Arc::new(InMemoryCredentials::default())))
+}
+
+pub(super) fn policy(settings: &Settings) -> Policy {
+    let set = &settings.health_check;
+    Policy {
+        hub: cadence(set.hub()),
+        spoke: cadence(set.spoke()),
+        edge: cadence(set.edge()),
+        far_edge: cadence(set.far_edge()),
+        recheck_delay: set.recheck_delay,
+        flap_changes: set.flap_changes as usize,
+        flap_window: set.flap_window,
+    }
+}
+
+fn cadence(timing: Timing) -> Cadence {
+    let threshold = |value: u32| u8::try_from(value).unwrap_or(u8::MAX);
+    Cadence {
+        period: timing.interval,
+        deadline: timing.deadline.min(timing.interval),
+        failure_threshold: threshold(timing.failure_threshold),
+        success_threshold: threshold(timing.success_threshold),
+    }
+}
+
+pub(super) fn engine(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    prober: &HttpProber,
+    store: &Arc<dyn Store>,
+    publisher: Option<Arc<dyn Publisher>>,
+) -> EngineParts {
+    let canaries = (!settings.monitor.canaries.is_empty())
+        .then(|| Arc::new(TcpCanaries::new(&settings.monitor.canaries)) as Arc<dyn Canaries>);
+    EngineParts {
+        policy: policy(settings),
+        doubt: DoubtRules {
+            hold_ratio: settings.monitor.hold_ratio,
+            hold_min_clusters: settings.monitor.hold_min_clusters,
+            ..DoubtRules::default()
+        },
+        recorder: RecorderRules {
+            flush_interval: settings.recorder.flush_interval,
+            idle_flush: settings.recorder.idle_flush,
+            ..RecorderRules::default()
+        },
+        reconcile_every: settings.registry.reconcile,
+        enabled: settings.health_check.enabled,
+        clock: Arc::clone(clock),
+        prober: Arc::new(prober.clone()),
+        roll: Arc::clone(store) as _,
+        ledger: Arc::clone(store) as _,
+        log: Arc::clone(store) as _,
+        publisher,
+        canaries,
+    }
+}
