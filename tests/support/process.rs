@@ -70,8 +70,10 @@ impl Running {
         if self.exited().is_none() {
             let pid = self.child.id();
             send(pid, Signal::STOP);
-            descendants(pid).into_iter().for_each(|descendant| send(descendant, Signal::KILL));
+            let children = descendants(pid);
+            children.iter().for_each(|child| send(*child, Signal::KILL));
             send(pid, Signal::KILL);
+            children.into_iter().for_each(wait_until_dead);
             let _ = self.child.wait();
         }
     }
@@ -149,6 +151,20 @@ fn descendants(of: u32) -> Vec<u32> {
         next += 1;
     }
     found.split_off(1)
+}
+
+/// Waits until a killed process holds nothing any more (at most 5 s): PostgreSQL does not start while a backend has its memory.
+fn wait_until_dead(pid: u32) {
+    let alive = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
+    };
+    for _ in 0..2500 {
+        if !alive() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
 }
 
 /// The kernel's parent-death signal fires when the *thread* that started the child ends, so one thread starts them all.
