@@ -1,0 +1,237 @@
+//! Random histories through the health machine: what must hold whatever happens.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use fleetbeat_actors::{
+    health::{
+        Cause, Change, CheckReport, Effects, Failure, Input, Machine, Moment, NotRun, Outcome, PokeReason, State,
+        Status, Trust,
+    },
+    target::{Cadence, Policy},
+    testing::instant,
+};
+use proptest::prelude::*;
+
+/// One thing that happens, and how long after the one before.
+#[derive(Clone, Debug)]
+enum Happening {
+    /// The check in flight comes back with this, if one is in flight.
+    Report(Outcome, Option<bool>),
+    /// A report of an older check arrives.
+    LateReport(Outcome),
+    /// The timer fires, if it is armed: at its time, or this much late.
+    Wake(u64),
+    Closed,
+    Asked,
+    Retuned {
+        period: u64,
+        recheck: bool,
+    },
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    let failed = |cause, http_status| Outcome::failed(Failure { cause, http_status }, Duration::from_millis(7));
+    prop_oneof![
+        6 => Just(Outcome::Healthy { latency: Duration::from_millis(3) }),
+        2 => Just(failed(Cause::Refused, None)),
+        2 => Just(failed(Cause::Timeout, None)),
+        1 => Just(failed(Cause::HttpStatus, Some(503))),
+        1 => Just(failed(Cause::Unauthorized, Some(401))),
+        1 => Just(failed(Cause::Throttled, Some(429))),
+        2 => Just(Outcome::NotRun(NotRun::Stalled)),
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    prop_oneof![
+        8 => (outcome(), prop::option::of(any::<bool>())).prop_map(|(outcome, prometheus)| Happening::Report(outcome, prometheus)),
+        1 => outcome().prop_map(Happening::LateReport),
+        8 => prop_oneof![9 => 0..50_u64, 1 => 0..400_000_u64].prop_map(Happening::Wake),
+        1 => Just(Happening::Closed),
+        1 => Just(Happening::Asked),
+        1 => (5..200_u64, any::<bool>()).prop_map(|(period, recheck)| Happening::Retuned { period, recheck }),
+    ]
+}
+
+fn trust() -> impl Strategy<Value = Trust> {
+    prop_oneof![6 => Just(Trust::Sure), 1 => Just(Trust::Wait), 1 => Just(Trust::Hold)]
+}
+
+/// A machine with the world around it: its timer, its check in flight, and what it said.
+struct World {
+    machine: Machine,
+    base: Instant,
+    now: Instant,
+    armed: Option<Instant>,
+    in_flight: Option<u64>,
+    changes: Vec<Change>,
+    /// Reports in a row, up to now, in which the API server was gone.
+    gone: u32,
+}
+
+const FAILURES: u8 = 3;
+
+fn cadence(period: u64) -> Cadence {
+    Cadence {
+        period: Duration::from_secs(period),
+        deadline: Duration::from_secs(5),
+        failure_threshold: FAILURES,
+        success_threshold: 2,
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let base = instant();
+        let at = Moment { now: base, wall: wall(base, base) };
+        let machine = Machine::new(&Policy::default(), cadence(30), 1, Status::unknown(at.wall), 7, at, false);
+        let armed = Some(machine.first_wake());
+        Self { machine, base, now: base, armed, in_flight: None, changes: Vec::new(), gone: 0 }
+    }
+
+    fn step(&mut self, input: Input<'_>) -> Effects {
+        let at = Moment { now: self.now, wall: wall(self.base, self.now) };
+        let effects = self.machine.step(at, input);
+        if let Some(check) = effects.start {
+            self.in_flight = Some(check.number);
+            self.armed = None;
+        } else if let Some(wake_at) = effects.wake_at {
+            self.armed = Some(wake_at);
+        }
+        self.changes.extend(effects.change);
+        effects
+    }
+
+    fn happen(&mut self, happening: &Happening, trust: Trust) -> Option<Effects> {
+        match *happening {
+            Happening::Report(api_server, prometheus) => {
+                let number = self.in_flight.take()?;
+                self.now += Duration::from_millis(10);
+                let prometheus = prometheus.map(|passes| match passes {
+                    true => Outcome::Healthy { latency: Duration::from_millis(1) },
+                    false => Outcome::failed(Failure::of(Cause::Refused), Duration::from_millis(1)),
+                });
+                let report =
+                    CheckReport { api_server, prometheus, tempo: None, loki: None, authenticated: true, fresh: false };
+                match api_server {
+                    Outcome::Failed { failure, .. }
+                        if failure.cause.is_network() || failure.http_status == Some(503) =>
+                    {
+                        self.gone += 1;
+                    }
+                    Outcome::NotRun(_) => {}
+                    Outcome::Healthy { .. } | Outcome::Failed { .. } => self.gone = 0,
+                }
+                Some(self.step(Input::Reported { number, report: &report, trust }))
+            }
+            Happening::LateReport(api_server) => {
+                let report = CheckReport { api_server, ..CheckReport::not_run(NotRun::Stalled) };
+                Some(self.step(Input::Reported { number: 0, report: &report, trust: Trust::Sure }))
+            }
+            Happening::Wake(late_ms) => {
+                let armed = self.armed.take()?;
+                self.now = self.now.max(armed) + Duration::from_millis(late_ms);
+                Some(self.step(Input::Wake(trust)))
+            }
+            Happening::Closed => Some(self.step(Input::Poked(PokeReason::ConnectionClosed))),
+            Happening::Asked => Some(self.step(Input::Poked(PokeReason::Requested))),
+            Happening::Retuned { period, recheck } => {
+                self.gone = if recheck { 0 } else { self.gone };
+                let effects = self.step(Input::Retuned { cadence: cadence(period), generation: 2, recheck });
+                if effects.start.is_some() {
+                    self.gone = 0;
+                }
+                Some(effects)
+            }
+        }
+    }
+}
+
+fn wall(base: Instant, now: Instant) -> DateTime<Utc> {
+    DateTime::from_timestamp_nanos(1_800_000_000_000_000_000) + TimeDelta::from_std(now - base).unwrap()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn it_never_wedges_and_its_story_has_no_holes(story in prop::collection::vec((happening(), trust()), 1..200)) {
+        let mut world = World::new();
+        let (mut state, mut version) = (State::Unknown, 0);
+        for (happening, trust) in &story {
+            let before = world.machine.status().clone();
+            let gone_before = world.gone;
+            let Some(effects) = world.happen(happening, *trust) else { continue };
+            let after = world.machine.status();
+            prop_assert!(world.in_flight.is_some() || world.armed.is_some(), "nothing would ever happen again");
+            prop_assert!(after.version >= version);
+            version = after.version;
+            if let Some(change) = effects.change {
+                prop_assert_eq!(change.old_state, state);
+                prop_assert_ne!(change.new_state, state);
+                prop_assert_ne!(change.new_state, State::Unknown);
+                state = change.new_state;
+                if change.new_state == State::Offline && change.old_state != State::Unknown {
+                    prop_assert!(world.gone.max(gone_before) >= u32::from(FAILURES), "one failure was enough");
+                }
+                if change.new_state == State::Offline {
+                    let blames_network = change.cause.is_some_and(|(_, failure)| failure.cause.is_network());
+                    prop_assert!(!blames_network || *trust == Trust::Sure, "believed without trust");
+                }
+            }
+            prop_assert_eq!(after.state, state);
+            prop_assert_eq!(after.state == State::Unknown, after.health_score == 0 && after.findings.api_server.is_none());
+            if let Happening::LateReport(_) = happening {
+                prop_assert_eq!(effects, Effects::default());
+                prop_assert_eq!(&before, after);
+            }
+            if let Happening::Report(Outcome::NotRun(_), _) = happening {
+                prop_assert_eq!((before.state, before.health_score, &before.memory), (after.state, after.health_score, &after.memory));
+            }
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_stays_as_it_is_ends_in_the_state_it_deserves(
+        story in prop::collection::vec((happening(), trust()), 0..60),
+        (api_server, expected) in prop_oneof![
+            Just((Outcome::Healthy { latency: Duration::ZERO }, State::Online)),
+            Just((Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO), State::Offline)),
+            Just((Outcome::failed(Failure::status(Cause::Forbidden, 403), Duration::ZERO), State::Degraded)),
+        ],
+    ) {
+        let mut world = World::new();
+        for (happening, trust) in &story {
+            world.happen(happening, *trust);
+        }
+        for _ in 0..12 {
+            world.happen(&Happening::Wake(0), Trust::Sure);
+            world.happen(&Happening::Report(api_server, None), Trust::Sure);
+        }
+        prop_assert_eq!(world.machine.status().state, expected);
+    }
+
+    #[test]
+    fn a_restart_continues_the_streak(failures in 1..FAILURES) {
+        let mut world = World::new();
+        let report = |world: &mut World, outcome| {
+            world.happen(&Happening::Wake(0), Trust::Sure);
+            world.happen(&Happening::Report(outcome, None), Trust::Sure);
+        };
+        let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
+        report(&mut world, Outcome::Healthy { latency: Duration::ZERO });
+        for _ in 0..failures {
+            report(&mut world, refused);
+        }
+        let stored = world.machine.status().clone();
+        let at = Moment { now: world.now, wall: wall(world.base, world.now) };
+        world.machine = Machine::new(&Policy::default(), cadence(30), 1, stored, 7, at, false);
+        world.armed = Some(world.machine.first_wake());
+        for round in failures..FAILURES {
+            prop_assert_eq!(world.machine.status().state, State::Online, "round {}", round);
+            report(&mut world, refused);
+        }
+        prop_assert_eq!(world.machine.status().state, State::Offline);
+    }
+}
