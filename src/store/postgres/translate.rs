@@ -92,11 +92,12 @@ pub(super) fn describe(error: &sqlx::Error) -> String {
     }
 }
 
-/// A server's message may quote what was stored, unless it is about the connection or the server's own state.
+/// A server's message may quote what was stored, unless it is about the connection, the server's own state, or the text
+/// of a statement (ours are constants).
 fn describe_server(error: &dyn DatabaseError) -> String {
     let code = error.code().unwrap_or_default();
     match (code.get(..2), error.constraint(), error.table()) {
-        (Some("08" | "28" | "3D" | "53" | "55" | "57" | "58"), _, _) => {
+        (Some("08" | "28" | "3D" | "42" | "53" | "55" | "57" | "58"), _, _) => {
             format!("PostgreSQL: {} ({code})", error.message())
         }
         (_, Some(constraint), _) => format!("PostgreSQL: {code}, constraint {constraint}"),
