@@ -203,7 +203,8 @@ async fn a_user_without_rights_on_the_database_works_in_a_schema_made_for_it() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_status_write_stays_in_its_page_and_touches_no_index() {
     use fleetbeat_actors::health::Status;
-    let postgres = Postgres::shared().await;
+    // A server of its own: an open transaction, also in another database, keeps old row versions alive.
+    let postgres = Postgres::start_new().await;
     let url = postgres.database().await;
     let store = open(&at(&url)).await.unwrap();
     let mut connection = PgConnection::connect(&url).await.unwrap();
