@@ -27,7 +27,7 @@ pub struct Meters {
     /// Events that wait for the store.
     pub(crate) unsaved: Gauge,
     /// Time the process did not get.
-    pub(crate) lost: Counter,
+    pub(crate) lost: Gauge,
     /// Are states held (1) or not (0)?
     pub(crate) holding: Gauge,
 }
@@ -49,7 +49,7 @@ impl Default for Meters {
             published: counter!("fleetbeat_events_published_total"),
             waiting: gauge!("fleetbeat_events_waiting"),
             unsaved: gauge!("fleetbeat_events_unsaved"),
-            lost: counter!("fleetbeat_monitor_lost_milliseconds_total"),
+            lost: gauge!("fleetbeat_monitor_lost_seconds"),
             holding: gauge!("fleetbeat_monitor_holding"),
         }
     }
@@ -66,7 +66,7 @@ fn describe() {
     describe_counter!("fleetbeat_events_published_total", "Events published and acknowledged.");
     describe_gauge!("fleetbeat_events_waiting", "Events that wait to be published.");
     describe_gauge!("fleetbeat_events_unsaved", "Events that wait in memory for the store.");
-    describe_counter!("fleetbeat_monitor_lost_milliseconds_total", "Time that the process was stopped or starved.");
+    describe_gauge!("fleetbeat_monitor_lost_seconds", "Time that the process was stopped or starved, in all.");
     describe_gauge!("fleetbeat_monitor_holding", "1 while the monitor doubts its own network and holds states.");
 }
 

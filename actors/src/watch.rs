@@ -53,7 +53,7 @@ pub(crate) async fn beat(doubt: Arc<Doubt>, clock: Arc<dyn Clock>, meters: Arc<M
     loop {
         beats.tick().await;
         if let Some(away) = doubt.vigil.beat(clock.now()) {
-            meters.lost.increment(away.as_millis() as u64);
+            meters.lost.increment(away.as_secs_f64());
             if away.as_secs() >= 1 {
                 tracing::warn!(away_ms = away.as_millis() as u64, "the process was stopped or starved");
             }

@@ -9,7 +9,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::board::Entry;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
@@ -103,7 +103,7 @@ async fn get_cluster_by_name(
 /// Changes the fields that the body carries.
 #[utoipa::path(put, path = "/api/v1/clusters/{id}", tag = "clusters", request_body = Fields, params(
     ("id" = Uuid, Path, description = "Cluster id"),
-    ("If-Match" = Option<String>, Header, description = "Generation expected, as in an `ETag`")), responses(
+    IfMatch), responses(
     (status = 200, description = "The cluster after the change; the same generation when nothing changed",
         body = ClusterView, headers(("ETag" = String))),
     Always, OneCluster, WithBody, Conditional, NeedsStore))]
@@ -121,7 +121,7 @@ async fn update_cluster(
 /// Changes a cluster by a JSON merge patch.
 #[utoipa::path(patch, path = "/api/v1/clusters/{id}", tag = "clusters", params(
     ("id" = Uuid, Path, description = "Cluster id"),
-    ("If-Match" = Option<String>, Header, description = "Generation expected, as in an `ETag`")),
+    IfMatch),
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))), responses(
     (status = 200, description = "The cluster after the change; the same generation when nothing changed",
         body = ClusterView, headers(("ETag" = String))),
@@ -140,7 +140,7 @@ async fn patch_cluster(
 /// Removes a cluster. Its events stay in the log.
 #[utoipa::path(delete, path = "/api/v1/clusters/{id}", tag = "clusters", params(
     ("id" = Uuid, Path, description = "Cluster id"),
-    ("If-Match" = Option<String>, Header, description = "Generation expected, as in an `ETag`")), responses(
+    IfMatch), responses(
     (status = 204, description = "Removed"), Always, OneCluster, Conditional, NeedsStore))]
 async fn delete_cluster(
     State(api): State<ApiState>,
@@ -255,7 +255,7 @@ async fn import_clusters(
     JsonObject(mut body): JsonObject<MAX_IMPORT_BODY>,
 ) -> Result<Json<ImportReport>, ApiError> {
     let clusters = match body.remove("clusters") {
-        Some(Value::Array(clusters)) if clusters.len() <= MAX_IMPORT => clusters,
+        Some(Value::Array(clusters)) if clusters.len() <= MAX_IMPORT => objects(clusters)?,
         Some(Value::Array(_)) => {
             return Err(ApiError::invalid_field("clusters", format!("must have at most {MAX_IMPORT} items")));
         }
@@ -266,6 +266,14 @@ async fn import_clusters(
     }
     let items = api.registration.import(clusters).await?;
     Ok(Json(ImportReport::of(items)))
+}
+
+fn objects(values: Vec<Value>) -> Result<Vec<Map<String, Value>>, ApiError> {
+    let object = |(index, value)| match value {
+        Value::Object(map) => Ok(map),
+        _ => Err(ApiError::invalid_field(format!("clusters[{index}]"), "must be an object")),
+    };
+    values.into_iter().enumerate().map(object).collect()
 }
 
 impl ImportReport {

@@ -10,8 +10,15 @@ use axum::{
 use fleetbeat_actors::roll::ClusterId;
 use http_body_util::LengthLimitError;
 use serde_json::{Map, Value};
+use utoipa::{
+    IntoParams,
+    openapi::{
+        Required,
+        path::{Parameter, ParameterBuilder, ParameterIn},
+    },
+};
 
-use super::error::ApiError;
+use super::{error::ApiError, schema};
 use crate::registration::Precondition;
 
 /// Largest body of an ordinary request, in bytes.
@@ -65,8 +72,16 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
             return Ok(Self(None));
         }
         let generation = generation_of(text);
-        let wrong = || ApiError::precondition_failed("If-Match names no generation of this cluster");
+        let wrong = || ApiError::invalid_field("If-Match", "must be an entity tag of a cluster, or *");
         generation.map(|generation| Self(Some(Precondition(generation)))).ok_or_else(wrong)
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let header = ParameterBuilder::new().name("If-Match").parameter_in(ParameterIn::Header);
+        let about = "Generation expected: `\"3\"`, or the whole `ETag` of a read";
+        vec![header.required(Required::False).description(Some(about)).schema(Some(schema::if_match())).build()]
     }
 }
 
@@ -74,7 +89,7 @@ impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
 fn generation_of(tag: &str) -> Option<i64> {
     let quoted = tag.strip_prefix("W/").unwrap_or(tag).strip_prefix('"')?.strip_suffix('"')?;
     let digits = quoted.split('-').next()?;
-    if digits.starts_with('+') { None } else { digits.parse().ok() }
+    digits.bytes().all(|b| b.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
 }
 
 /// Does `If-None-Match` name this tag?

@@ -52,7 +52,7 @@ pub struct ListQuery {
     /// With an overdue status, or without.
     stale: Option<bool>,
     /// `key=value`; repeated, all must match.
-    #[param(value_type = Option<Vec<String>>, max_items = 16, required = false)]
+    #[param(schema_with = schema::label_filters, required = false)]
     label: Selector,
     /// Label selector with the set syntax of Kubernetes.
     #[param(value_type = Option<String>, required = false, max_length = 1024, example = "env in (prod,lab),!legacy")]
@@ -70,7 +70,7 @@ pub struct ListQuery {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<i64>,
     /// Token of the list so far.
-    #[param(value_type = Option<String>, required = false, max_length = 1024)]
+    #[param(schema_with = schema::token, required = false)]
     r#continue: Option<Token>,
 }
 

@@ -24,6 +24,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Router, middleware};
 use fleetbeat_actors::{
     board::{Board, Entry},
+    engine::CheckNowError,
     health::CheckReport,
     outbox::Outbox,
     ports::Clock,
@@ -44,6 +45,10 @@ use crate::{
 const MAX_STREAMS: usize = 1_024;
 /// What a check on demand may take beyond its cluster's own deadlines.
 const CHECK_SLACK: Duration = Duration::from_secs(5);
+
+/// How long the engine may take to begin watching a new cluster, and how often it is asked.
+const WATCH_PATIENCE: Duration = Duration::from_secs(2);
+const WATCH_PAUSE: Duration = Duration::from_millis(50);
 
 /// What wiring gives to the API.
 pub struct ApiParts {
@@ -86,11 +91,20 @@ impl ApiState {
         Now { instant: self.clock.now(), wall: self.clock.wall() }
     }
 
-    /// Runs a check now, as long as the cluster's own deadline lets it take.
+    /// Runs a check now, as long as the cluster's own deadline lets it take. The engine may need a moment to begin
+    /// watching a cluster that was just registered.
     async fn check_now(&self, entry: &Entry) -> Result<CheckReport, ApiError> {
-        let patience = self.registration.cadence(&entry.cluster).deadline * 2 + CHECK_SLACK;
-        let report = self.engine.check_now(entry.cluster.id, patience).await;
-        report.map_err(|error| ApiError::unreachable(error.to_string()))
+        let (id, patience) = (entry.cluster.id, self.registration.cadence(&entry.cluster).deadline * 2 + CHECK_SLACK);
+        let give_up = self.clock.now() + WATCH_PATIENCE;
+        loop {
+            match self.engine.check_now(id, patience).await {
+                Ok(report) => return Ok(report),
+                Err(CheckNowError::NotWatched) if self.clock.now() < give_up && self.board.get(id).is_some() => {
+                    tokio::time::sleep(WATCH_PAUSE).await;
+                }
+                Err(error) => return Err(ApiError::unreachable(error.to_string())),
+            }
+        }
     }
 }
 

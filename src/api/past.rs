@@ -59,9 +59,6 @@ impl HistoryQuery {
         if from >= to {
             return Err(ApiError::invalid_field("from", "must be before to"));
         }
-        if to - from > TimeDelta::days(MAX_DAYS) {
-            return Err(ApiError::invalid_field("from", format!("must be at most {MAX_DAYS} days before to")));
-        }
         Ok(Window { from, to })
     }
 }
@@ -222,7 +219,7 @@ impl FromStr for Length {
 #[into_params(parameter_in = Query)]
 pub struct UptimeQuery {
     /// Length of the window that ends now: `30m`, `24h` (default), `7d`, at most 90 days.
-    #[param(value_type = Option<String>, required = false, pattern = "^[1-9][0-9]?[mhd]$", example = "24h")]
+    #[param(schema_with = schema::length, required = false, example = "24h")]
     window: Length,
 }
 

@@ -47,6 +47,37 @@ pub fn cause() -> Object {
     words(Cause::ALL.iter().map(|word| word.as_str()).chain(NotRun::ALL.iter().map(|word| word.as_str())), true)
 }
 
+/// A pattern in place of a plain string.
+fn matching(pattern: &str) -> Object {
+    ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern)).build()
+}
+
+/// `If-Match`: `*`, or a generation as a tag.
+pub fn if_match() -> Object {
+    matching(r#"^(\*|(W/)?"[1-9][0-9]{0,17}(-[0-9a-z-]{0,60})?")$"#)
+}
+
+/// A position in the event log, as a header.
+pub fn position() -> Object {
+    matching("^(0|[1-9][0-9]{0,17})$")
+}
+
+/// The token of a keyset list.
+pub fn token() -> Object {
+    matching("^([0-9a-f]{2}){1,512}$")
+}
+
+/// Length of a window of time.
+pub fn length() -> Object {
+    matching("^([1-9][0-9]{0,2}[mh]|([1-9]|[1-8][0-9]|90)d)$")
+}
+
+/// `key=value`, repeated.
+pub fn label_filters() -> utoipa::openapi::schema::Array {
+    let word = "[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?";
+    many(matching(&format!("^([a-z0-9]([a-z0-9-]{{0,61}}[a-z0-9])?/)?{word}=({word})?$")))
+}
+
 /// Schema of many values of a vocabulary, as a repeatable parameter.
 fn many(of: Object) -> utoipa::openapi::schema::Array {
     utoipa::openapi::schema::ArrayBuilder::new().items(of).max_items(Some(16)).build()
@@ -89,12 +120,18 @@ fn text(max: usize, nullable: bool) -> ObjectBuilder {
 }
 
 fn url(nullable: bool) -> ObjectBuilder {
-    let host = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?){0,4}";
+    let label = "[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?";
+    let last = "[A-Za-z]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?";
+    let byte = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])";
+    let port = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])";
+    let path = "(/[A-Za-z0-9._~%!$&'()*+,;=:@-]*)*";
+    let host = format!(r"(({label}\.){{0,10}}{last}|{byte}(\.{byte}){{3}}|\[[0-9A-Fa-f:.]+\])");
     ObjectBuilder::new()
         .schema_type(kind(Type::String, nullable))
         .format(Some(SchemaFormat::Custom("uri".to_owned())))
         .max_length(Some(validate::MAX_URL))
-        .pattern(Some(format!(r"^https?://{host}(:[1-9][0-9]{{0,3}})?(/[A-Za-z0-9._~-]*)*$")))
+        .pattern(Some(format!("^https?://{host}(:{port})?{path}$")))
+        .description(Some("http or https; a host, an optional port and path; no user, query or fragment"))
 }
 
 fn whole(min: u32, max: u32) -> ObjectBuilder {
@@ -141,13 +178,11 @@ fn health_check() -> ObjectBuilder {
 }
 
 fn spec(nullable_labels: bool) -> ObjectBuilder {
-    let name = ObjectBuilder::new().schema_type(Type::String).pattern(Some(validate::NAME_PATTERN));
     let word = |all: Vec<&'static str>| words(all.into_iter(), true);
     let pem = ObjectBuilder::new().schema_type(kind(Type::String, true)).max_length(Some(validate::MAX_CA_BUNDLE));
     let dns =
         text(253, true).pattern(Some(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(\.[a-z]([a-z0-9-]{0,30}[a-z0-9])?){0,4}$"));
     closed(ObjectBuilder::new())
-        .property("name", name.description(Some("Unique in the fleet, never changes")))
         .property("display_name", text(128, true))
         .property("api_server_url", url(false))
         .property("cluster_type", word(ClusterType::ALL.iter().map(|word| word.as_str()).collect()))
@@ -171,7 +206,9 @@ impl PartialSchema for Spec {
             "labels": {"team": "platform", "cost-center": "eng-001"},
             "endpoints": {"prometheus_url": "https://thanos-querier.openshift-monitoring.svc:9091"},
         });
-        spec(false).required("name").required("api_server_url").examples([example]).into()
+        let name = ObjectBuilder::new().schema_type(Type::String).pattern(Some(validate::NAME_PATTERN));
+        let name = name.description(Some("Unique in the fleet, never changes"));
+        spec(false).property("name", name).required("name").required("api_server_url").examples([example]).into()
     }
 }
 
@@ -186,7 +223,7 @@ pub struct Fields;
 
 impl PartialSchema for Fields {
     fn schema() -> RefOr<Schema> {
-        spec(false).description(Some("Each field carried replaces the whole field; null sets it to its default")).into()
+        spec(false).description(Some("`name` may be given, but never changes. Each field carried replaces the whole field; null sets it to its default")).into()
     }
 }
 

@@ -8,7 +8,7 @@ const MAX_LENGTH: usize = 1_024;
 const MAX_REQUIREMENTS: usize = 32;
 const MAX_VALUES: usize = 64;
 
-/// A conjunction of requirements; the empty one matches everything.
+/// A conjunction of requirements; the empty one, also written as no text, matches everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(Vec<Requirement>);
 
@@ -42,6 +42,9 @@ impl FromStr for Selector {
     fn from_str(text: &str) -> Result<Self, String> {
         if text.len() > MAX_LENGTH {
             return Err(format!("must have at most {MAX_LENGTH} characters"));
+        }
+        if text.trim().is_empty() {
+            return Ok(Self::default());
         }
         let mut requirements = Vec::new();
         for part in split_outside_parentheses(text)? {
@@ -160,7 +163,6 @@ mod tests {
     #[test]
     fn nonsense_is_refused_with_a_reason() {
         for bad in [
-            "",
             ",",
             "a,",
             "a b",

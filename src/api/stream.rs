@@ -10,7 +10,7 @@ use axum::{
 };
 use fleetbeat_actors::event::EventType;
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 use uuid::Uuid;
 
@@ -61,8 +61,8 @@ impl FromParameters for StreamQuery {
 /// Follows the event log. `id:` is an event's position; `Last-Event-ID` (or `after`) goes on after it. `data:` is the
 /// event. Every 15 s of silence a comment tells that the stream lives.
 #[utoipa::path(get, path = "/api/v1/events/stream", tag = "events", params(StreamQuery,
-    ("Last-Event-ID" = Option<String>, Header, description = "Position of the last event seen")), responses(
-    (status = 200, description = "The stream", body = String, content_type = "text/event-stream"),
+    LastEventId), responses(
+    (status = 200, description = "The stream", body = StreamItem, content_type = "text/event-stream"),
     (status = 429, description = "Too many streams: RATE_LIMITED", body = super::error::ErrorEnvelope), Always))]
 async fn stream_events(
     State(api): State<ApiState>,
@@ -95,6 +95,26 @@ fn as_event_stream(body: Body) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+/// One item of the stream.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the stream in the OpenAPI document")]
+struct StreamItem {
+    /// Position to resume from.
+    id: Option<String>,
+    /// An event as JSON; absent in a heartbeat.
+    data: Option<String>,
+}
+
+/// Position of the last event that a resuming reader has seen.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header in the OpenAPI document")]
+struct LastEventId {
+    /// Position of the last event seen.
+    #[param(rename = "Last-Event-ID", schema_with = schema::position, required = false)]
+    last_event_id: Option<String>,
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {

@@ -12,7 +12,6 @@ use super::{
     change::Change,
     error::WriteError,
     invalid::Invalid,
-    reader::kind,
     spec::Spec,
     write::{Registration, detached, registered},
 };
@@ -55,12 +54,12 @@ impl Registration {
     ///
     /// # Errors
     /// [`WriteError::Unavailable`] when the store took none of them.
-    pub async fn import(self: &Arc<Self>, clusters: Vec<Value>) -> Result<Vec<ImportItem>, WriteError> {
+    pub async fn import(self: &Arc<Self>, clusters: Vec<Map<String, Value>>) -> Result<Vec<ImportItem>, WriteError> {
         let this = Arc::clone(self);
         detached(async move { this.import_now(clusters).await }).await
     }
 
-    async fn import_now(&self, clusters: Vec<Value>) -> Result<Vec<ImportItem>, WriteError> {
+    async fn import_now(&self, clusters: Vec<Map<String, Value>>) -> Result<Vec<ImportItem>, WriteError> {
         let names: Vec<Option<String>> = clusters.iter().map(name_of).collect();
         let mut outcomes: Vec<Option<ImportOutcome>> = (0..clusters.len()).map(|_| None).collect();
         let (mut creates, mut updates) = (Vec::new(), Vec::new());
@@ -81,16 +80,12 @@ impl Registration {
         conclude(names, outcomes, down)
     }
 
-    fn plan(&self, clusters: Vec<Value>) -> Vec<Plan> {
+    fn plan(&self, clusters: Vec<Map<String, Value>>) -> Vec<Plan> {
         let mut seen = HashSet::new();
         clusters.into_iter().map(|cluster| self.plan_one(cluster, &mut seen)).collect()
     }
 
-    fn plan_one(&self, cluster: Value, seen: &mut HashSet<String>) -> Plan {
-        let Value::Object(map) = cluster else {
-            let message = format!("must be an object, is {}", kind(&cluster));
-            return Plan::Failed(Invalid::one("cluster", message).into());
-        };
+    fn plan_one(&self, map: Map<String, Value>, seen: &mut HashSet<String>) -> Plan {
         if let Some(Value::String(name)) = map.get("name")
             && !seen.insert(name.clone())
         {
@@ -180,7 +175,7 @@ impl Registration {
     }
 }
 
-fn name_of(cluster: &Value) -> Option<String> {
+fn name_of(cluster: &Map<String, Value>) -> Option<String> {
     let name = cluster.get("name")?.as_str()?;
     Some(name.chars().take(64).filter(|c| !c.is_control()).collect())
 }

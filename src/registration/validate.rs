@@ -1,5 +1,7 @@
 //! The rules for single values: names, URLs, labels, certificates. Pure; an error is a sentence that follows the field's name.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
 use rustls_pki_types::{
     CertificateDer, DnsName,
     pem::{PemObject, SectionKind},
@@ -53,24 +55,37 @@ pub fn url(value: &str) -> Verdict {
         return Err("must be plain ASCII without spaces or quotes (international host names as punycode)".to_owned());
     }
     let lower = value.to_ascii_lowercase();
-    if !lower.starts_with("http://") && !lower.starts_with("https://") {
+    let Some(rest) = lower.strip_prefix("https://").or_else(|| lower.strip_prefix("http://")) else {
         return Err("must begin with http:// or https://".to_owned());
+    };
+    if rest.contains('?') || rest.contains('#') {
+        return Err("must not carry a query or fragment".to_owned());
     }
-    let parsed = Url::parse(value).map_err(|error| format!("is not a URL: {error}"))?;
-    let authority = lower.split("//").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let authority = rest.split('/').next().unwrap_or_default();
     if authority.contains('@') {
         return Err("must not carry a user or password".to_owned());
     }
-    if value.contains('?') || value.contains('#') {
-        return Err("must not carry a query or fragment".to_owned());
+    host_and_port(authority)?;
+    Url::parse(value).map(|_| ()).map_err(|error| format!("is not a URL: {error}"))
+}
+
+fn host_and_port(authority: &str) -> Verdict {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (authority, None),
+    };
+    let number = |port: &str| !port.starts_with(['0', '+']) && port.parse::<u16>().is_ok();
+    if port.is_some_and(|port| !number(port)) {
+        return Err("must have a port from 1 to 65535, or none".to_owned());
     }
-    if authority.is_empty() || parsed.host_str().is_none_or(str::is_empty) {
-        return Err("must name a host".to_owned());
-    }
-    if parsed.port() == Some(0) {
-        return Err("must not use port 0".to_owned());
-    }
-    Ok(())
+    let bracketed = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let numeric = host.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    let fits = match bracketed {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None if numeric => host.parse::<Ipv4Addr>().is_ok(),
+        None => is_dns_subdomain(host),
+    };
+    if fits { Ok(()) } else { Err("must name a host: a DNS name, an IPv4 address or an IPv6 address in []".to_owned()) }
 }
 
 /// A label's key, as Kubernetes has it: `[prefix/]name`.
@@ -196,6 +211,13 @@ mod tests {
             "https://host:0",
             "https://hóst",
             "https://[::1",
+            "https://host*",
+            "https://-host",
+            "https://host:080",
+            "https://host:",
+            "https://1.2.3",
+            "https://1.2.3.999",
+            "https://a..b",
         ] {
             assert!(url(bad).is_err(), "{bad:?}");
         }

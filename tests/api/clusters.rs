@@ -86,10 +86,9 @@ async fn a_write_that_expects_another_generation_is_refused() {
     let id = house.register("abc").await;
     let path = format!("/api/v1/clusters/{id}");
     let body = json!({"region": "x"});
-    for wrong in ["\"7\"", "garbage"] {
-        let answer = house.json_with("PUT", &path, body.clone(), &[("if-match", wrong)]).await;
-        assert_eq!((answer.status, answer.code().as_str()), (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"));
-    }
+    let other = house.json_with("PUT", &path, body.clone(), &[("if-match", "\"7\"")]).await;
+    assert_eq!((other.status, other.code().as_str()), (StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED"));
+    assert_eq!(house.json_with("PUT", &path, body.clone(), &[("if-match", "garbage")]).await.fields(), ["If-Match"]);
     let tag = house.get(&path).await.header("etag").to_owned();
     assert!(tag.starts_with("\"1-"), "{tag}");
     assert_eq!(house.json_with("PATCH", &path, body, &[("if-match", &tag)]).await.status, StatusCode::OK);
@@ -147,7 +146,7 @@ async fn an_import_is_idempotent_and_answers_for_each() {
     let body = json!({"clusters": [
         {"name": "new-1", "api_server_url": url}, {"name": "new-2", "api_server_url": url},
         {"name": "known", "api_server_url": "https://known.example:6443", "region": "eu"},
-        {"name": "Bad", "api_server_url": url}, {"name": "new-1", "api_server_url": url}, 5, {"nam": "x"},
+        {"name": "Bad", "api_server_url": url}, {"name": "new-1", "api_server_url": url}, {"nam": "x"},
     ]});
     let first = house.json("POST", "/api/v1/clusters:import", body.clone()).await;
     assert_eq!(first.status, StatusCode::OK, "{}", first.text());

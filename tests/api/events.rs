@@ -53,6 +53,10 @@ async fn the_log_is_read_in_order_and_by_pages() {
         let id = house.register(name).await;
         house.until(&id, "ONLINE").await;
     }
+    let mut reader = Reader::open(&house, "/api/v1/events/stream?after=0", &[]).await;
+    for _ in 0..6 {
+        reader.next().await;
+    }
     let all = house.get("/api/v1/events").await.json();
     let kinds: Vec<_> = all["items"].as_array().unwrap().iter().map(|e| e["event_type"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["CLUSTER_REGISTERED", "CLUSTER_STATUS_CHANGED"].repeat(3));

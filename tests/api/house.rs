@@ -19,6 +19,7 @@ use fleetbeat_actors::{
     target::Policy,
     testing::{FakeFleet, TestClock},
 };
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Instant};
@@ -96,6 +97,11 @@ impl Dependency for StorePulse {
 impl House {
     /// A house with an empty roll.
     pub async fn build() -> Self {
+        Self::build_with(None).await
+    }
+
+    /// A house with the engine's metrics.
+    pub async fn build_with(metrics: Option<PrometheusHandle>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open(&StoreOptions::new(Place::File(directory.path().join("fleet.db")))).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
@@ -120,7 +126,7 @@ impl House {
             engine: Arc::clone(&engine) as Arc<dyn Watch>,
             clock,
             vitals: Arc::new(vitals),
-            metrics: None,
+            metrics,
             stopping,
         });
         Self { router, fleet, engine, store, stop, _directory: directory }

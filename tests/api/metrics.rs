@@ -6,6 +6,7 @@ use std::{
 };
 
 use axum::{body::Body, http::Request};
+use fleetbeat_actors::testing::Behaviour;
 use serde_json::{Value, json};
 
 use crate::house::House;
@@ -29,9 +30,26 @@ async fn every_cluster_has_its_series_until_it_is_removed() {
     ] {
         assert!(answer.text().lines().any(|have| have == line), "{line}\n{}", answer.text());
     }
-    check_with_promtool(&answer.bytes);
     house.json("DELETE", &format!("/api/v1/clusters/{id}"), json!({})).await;
     assert!(!house.get("/metrics").await.text().contains("abc"));
+}
+
+#[tokio::test]
+async fn promtool_finds_nothing_to_complain_about() {
+    let recorder = fleetbeat::exposition::recorder().unwrap();
+    // Everything of this test runs on this thread.
+    let _guard = metrics::set_default_local_recorder(&recorder);
+    let house = House::build_with(Some(recorder.handle())).await;
+    for (name, behaviour) in
+        [("aaa", Behaviour::Healthy), ("bbb", Behaviour::PrometheusDown), ("ccc", Behaviour::Refuses)]
+    {
+        let id = house.register(name).await;
+        house.fleet.set(id.parse().unwrap(), behaviour);
+        house.json("POST", &format!("/api/v1/clusters/{id}/refresh"), json!({})).await;
+    }
+    let answer = house.get("/metrics").await;
+    assert!(answer.text().contains("fleetbeat_schedule_lag_seconds_bucket"), "{}", answer.text());
+    check_with_promtool(&answer.bytes);
 }
 
 fn check_with_promtool(text: &[u8]) {
