@@ -1,16 +1,12 @@
-//! The engine's metrics: the recorder, the buckets of its histograms, and gauges that somebody has to read off.
+//! The engine's metrics: the process's recorder, and gauges that somebody has to read off.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use metrics::{describe_gauge, gauge};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::probes::HttpProber;
-
-/// Buckets of durations and lags, in seconds: from a fast probe on a local network to the longest deadline.
-const SECONDS: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+use crate::{exposition, probes::HttpProber};
 
 /// Installs the process's metrics recorder; a second application in one process shares it.
 pub(super) fn install() -> anyhow::Result<PrometheusHandle> {
@@ -19,8 +15,7 @@ pub(super) fn install() -> anyhow::Result<PrometheusHandle> {
     if let Some(handle) = installed.as_ref() {
         return Ok(handle.clone());
     }
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?;
-    let recorder = builder.build_recorder();
+    let recorder = exposition::recorder()?;
     let handle = recorder.handle();
     metrics::set_global_recorder(recorder).context("a metrics recorder is installed already")?;
     *installed = Some(handle.clone());

@@ -6,12 +6,13 @@
 mod families;
 mod text;
 
-pub use text::Exposition;
-
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusRecorder};
 
-/// Bounds of every histogram of seconds: from a millisecond to the longest deadline.
-const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+pub use text::Exposition;
+
+/// Buckets of durations and lags, in seconds: from a fast probe on a local network to the longest deadline.
+const SECONDS: [f64; 16] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
 
 /// The recorder for the engine's own metrics. Install it before the engine starts; its handle goes to the API.
 ///
