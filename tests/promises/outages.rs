@@ -1,0 +1,141 @@
+//! Outages of the database and of Redis: what goes on, what is refused, and what is there afterwards.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use fleetbeat_loadtest::spokes::Behaviour;
+use serde_json::{Value, json};
+
+use crate::house::{House, LONG, stories};
+use crate::support::{Live, Postgres, Product, Redis, Subscriber, eventually, stream_entries};
+
+async fn unready(house: &House) {
+    eventually(LONG, async || house.client.get("/ready").await.status == 503).await;
+}
+
+/// Writes are refused soon, and in the envelope.
+async fn refuses_writes(house: &House) {
+    let began = Instant::now();
+    let body = json!({ "name": "too-late", "api_server_url": "https://127.0.0.1:6443" });
+    let answer = house.client.post("/api/v1/clusters", &body).await.expect(503);
+    assert_eq!(answer.json()["error"]["code"], "DEPENDENCY_UNAVAILABLE");
+    println!("a write was refused after {:.2} s", began.elapsed().as_secs_f64());
+    assert!(began.elapsed() < Duration::from_millis(2_500), "{:?}", began.elapsed());
+}
+
+async fn goes_on_without(house: &House, postgres: &mut Postgres, stop: fn(&mut Postgres), stopped_by_kill: bool) {
+    let head = house.log().await.last().unwrap()["position"].to_string();
+    let mut live = Live::open(&house.client, "/api/v1/events/stream", Some(&head)).await;
+    stop(postgres);
+    unready(house).await;
+    refuses_writes(house).await;
+    house.set(5, Behaviour::Dead).await;
+    house.until(5, "OFFLINE").await;
+    house.set(6, Behaviour::Status { code: 503 }).await;
+    house.until(6, "OFFLINE").await;
+    house.set(5, Behaviour::Healthy).await;
+    house.until(5, "ONLINE").await;
+    let metrics = house.client.get("/metrics").await.expect(200).text();
+    assert!(metrics.contains("fleetbeat_events_unsaved"));
+    let mut told = Vec::new();
+    while told.len() < 3 {
+        told.push(live.next(LONG).await.expect("the live stream goes on").json());
+    }
+    if stopped_by_kill {
+        postgres.start().await
+    } else {
+        postgres.resume()
+    }
+    let began = Instant::now();
+    eventually(LONG, async || house.client.get("/ready").await.status == 200).await;
+    println!("ready {:.2} s after the database returned", began.elapsed().as_secs_f64());
+    let ids = |events: &[Value]| events.iter().map(|event| event["event_id"].to_string()).collect::<BTreeSet<_>>();
+    eventually(LONG, async || ids(&house.log().await).is_superset(&ids(&told))).await;
+    house.set(6, Behaviour::Healthy).await;
+    house.until(6, "ONLINE").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_the_database_everything_but_writing_goes_on() {
+    let mut postgres = Postgres::start_new().await;
+    let url = postgres.database().await;
+    let house = House::of(20, 5, Product::new().set("database_url", url)).await;
+    goes_on_without(&house, &mut postgres, Postgres::kill, true).await;
+    goes_on_without(&house, &mut postgres, Postgres::pause, false).await;
+    let stories = stories(&house.log().await);
+    let again = ["ONLINE", "OFFLINE", "ONLINE", "OFFLINE", "ONLINE"];
+    assert_eq!(stories[&house.name(5)], again);
+    assert_eq!(stories[&house.name(6)], again);
+    assert!(stories.values().filter(|story| story.len() > 1).count() == 2, "false transitions: {stories:?}");
+    let body = json!({ "name": "in-time", "api_server_url": "https://127.0.0.1:6443" });
+    house.client.post("/api/v1/clusters", &body).await.expect(201);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_death_with_unsaved_events_is_confessed_on_the_next_start() {
+    let mut postgres = Postgres::start_new().await;
+    let url = postgres.database().await;
+    let mut house = House::of(12, 5, Product::new().set("database_url", url)).await;
+    postgres.kill();
+    house.set(5, Behaviour::Dead).await;
+    house.until(5, "OFFLINE").await;
+    let marker = house.product.data_dir().join("unsaved");
+    eventually(LONG, async || marker.exists()).await;
+    house.product.kill9();
+    postgres.start().await;
+    house.product.start().await;
+    eventually(LONG, async || house.log().await.iter().any(|event| event["event_type"] == "OBSERVATION_GAP")).await;
+    assert!(!marker.exists());
+    house.until(5, "OFFLINE").await;
+    assert_eq!(stories(&house.log().await)[&house.name(5)], ["ONLINE", "OFFLINE"]);
+}
+
+fn parsed(texts: impl IntoIterator<Item = String>) -> Vec<Value> {
+    texts.into_iter().map(|text| serde_json::from_str(&text).unwrap()).collect()
+}
+
+/// The first occurrence of every event, in order.
+fn without_repetitions(events: Vec<Value>) -> Vec<Value> {
+    let mut seen = BTreeSet::new();
+    events.into_iter().filter(|event| seen.insert(event["event_id"].to_string())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_sees_the_log_in_order_through_kills_and_stops_of_its_own() {
+    let mut redis = Redis::start_new().await;
+    let house = House::of(20, 5, Product::new().set("redis_url", redis.url())).await;
+    let id = house.cluster(5).await["id"].as_str().unwrap().to_owned();
+    let channel = format!("aiops:events:cluster:{id}");
+    for outage in 0..2 {
+        if outage == 0 {
+            redis.kill()
+        } else {
+            redis.pause()
+        }
+        house.set(5, Behaviour::Dead).await;
+        house.until(5, "OFFLINE").await;
+        house.client.get("/ready").await.expect(200);
+        house.set(5, Behaviour::Healthy).await;
+        house.until(5, "ONLINE").await;
+        if outage == 0 {
+            redis.start().await
+        } else {
+            redis.resume()
+        }
+        let log = house.log().await;
+        eventually(LONG, async || {
+            let entries = stream_entries(&redis, "aiops:stream:events", None).await;
+            let streamed =
+                without_repetitions(parsed(entries.into_iter().map(|(_, mut fields)| fields.remove("json").unwrap())));
+            if streamed == log { Ok(()) } else { Err((streamed.len(), log.len())) }
+        })
+        .await;
+    }
+    let mut subscriber = Subscriber::listen(&redis, &[&channel]).await;
+    house.set(5, Behaviour::Dead).await;
+    house.until(5, "OFFLINE").await;
+    let (_, text) = subscriber.next(LONG).await.expect("the channel carries the event");
+    let event: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&event["event_type"], &event["cluster_id"]), (&json!("CLUSTER_STATUS_CHANGED"), &json!(id)));
+    assert_eq!(house.log().await.last().unwrap(), &event);
+}
