@@ -125,9 +125,55 @@ pub fn router(parts: ApiParts) -> Router {
         .merge(stream::routes())
         .with_state(state)
         .split_for_parts();
+    surrounded(router.merge(openapi::routes(&document)), clock)
+}
+
+/// What surrounds every route, known or not.
+fn surrounded(router: Router, clock: Arc<dyn Clock>) -> Router {
     router
-        .merge(openapi::routes(&document))
         .layer(CatchPanicLayer::custom(context::panicked))
         .layer(middleware::from_fn_with_state(clock, context::surround))
         .layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{
+        body::{Body, to_bytes},
+        http::Request,
+        routing::get,
+    };
+    use fleetbeat_actors::testing::TestClock;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn ask(router: Router) -> (u16, String) {
+        let router = surrounded(router, Arc::new(TestClock::default()));
+        let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panicking_handler_is_an_internal_error_without_its_words() {
+        async fn panics() {
+            panic!("secret");
+        }
+        let (status, body) = ask(Router::new().route("/", get(panics))).await;
+        assert_eq!(status, 500);
+        assert!(body.contains("INTERNAL_ERROR") && !body.contains("secret"), "{body}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handler_that_takes_too_long_is_given_up() {
+        async fn sleeps() {
+            tokio::time::sleep(Duration::from_secs(3_600)).await;
+        }
+        let route = Router::new().route("/", get(sleeps)).layer(middleware::from_fn(context::deadline));
+        let (status, body) = ask(route).await;
+        assert_eq!(status, 408);
+        assert!(body.contains("REQUEST_TIMEOUT"), "{body}");
+    }
 }

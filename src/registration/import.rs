@@ -146,6 +146,7 @@ impl Registration {
         let first = rows.first().map_or(ClusterId::FLEET, |(cluster, _)| cluster.id);
         let done: Result<(), StoreError> = turn.store(self.store.insert(&rows, &events)).await;
         self.settle(pen, done, first)?;
+        tracing::info!(clusters = rows.len(), "clusters registered by an import");
         for (cluster, _) in &rows {
             self.show_new(cluster);
             self.engine.poke(cluster.id);

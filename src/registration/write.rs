@@ -134,6 +134,7 @@ impl Registration {
         self.settle(pen, done, cluster.id)?;
         let entry = self.show_new(&cluster);
         self.engine.poke(cluster.id);
+        tracing::info!(id = %cluster.id, name = cluster.name, "cluster registered");
         Ok(Written { entry, changed: true })
     }
 
@@ -157,6 +158,7 @@ impl Registration {
         self.settle(pen, done, id)?;
         self.board.describe(Arc::clone(&cluster));
         self.engine.poke(id);
+        tracing::info!(%id, name = cluster.name, generation = cluster.generation, ?fields, "cluster updated");
         Ok(Written { entry: Entry { cluster, ..self.board.get(id).unwrap_or(entry) }, changed: true })
     }
 
@@ -172,6 +174,7 @@ impl Registration {
         }
         self.board.remove(id);
         self.engine.poke(id);
+        tracing::info!(%id, name = entry.cluster.name, "cluster deleted");
         Ok(())
     }
 

@@ -86,3 +86,31 @@ async fn stopping_ends_streams_and_lets_requests_finish() {
     assert!(hear(stream).await.contains("0\r\n\r\n"));
     assert!(TcpStream::connect(served.address).await.is_err());
 }
+
+#[tokio::test]
+async fn a_reader_that_does_not_read_holds_up_nobody() {
+    let served = served(Limits::default()).await;
+    let open = async || {
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        say(&mut stream, "GET /api/v1/events/stream HTTP/1.1\r\nHost: x\r\n\r\n").await;
+        stream
+    };
+    let (stuck, mut reading) = (open().await, open().await);
+    let mut first = [0; 15];
+    reading.read_exact(&mut first).await.unwrap();
+    stuck.readable().await.unwrap();
+    let one = |i| serde_json::json!({"name": format!("spoke-{i}"), "api_server_url": "https://x.example:6443"});
+    for round in 0..5 {
+        let body = serde_json::json!({ "clusters": (round * 1000..round * 1000 + 1000).map(one).collect::<Vec<_>>() });
+        served.house.json("POST", "/api/v1/clusters:import", body).await;
+    }
+    let (mut seen, mut buffer) = (0, vec![0; 1 << 16]);
+    let mut text = String::new();
+    while seen < 5_000 {
+        let read =
+            tokio::time::timeout(Duration::from_secs(10), reading.read(&mut buffer)).await.expect("more").unwrap();
+        text += &String::from_utf8_lossy(&buffer[..read]);
+        seen = text.matches("\"CLUSTER_REGISTERED\"").count();
+    }
+    drop(stuck);
+}
