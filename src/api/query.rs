@@ -109,16 +109,17 @@ impl Parameters {
         parsed
     }
 
-    /// A point in time, RFC 3339, between the years 1970 and 9999.
+    /// A point in time, RFC 3339. Times before 1970 count as 1970.
     pub fn time(&mut self, name: &str) -> Option<DateTime<Utc>> {
         let value = self.one(name)?;
         // A plus that was not percent-encoded arrives as a space.
-        let parsed = DateTime::parse_from_rfc3339(&value.replace(' ', "+")).ok().map(|time| time.to_utc());
-        let sane = parsed.filter(|time| (0..253_402_300_800).contains(&time.timestamp()));
-        if sane.is_none() {
+        let time = DateTime::parse_from_rfc3339(&value.replace(' ', "+"))
+            .ok()
+            .map(|time| time.to_utc().max(DateTime::UNIX_EPOCH));
+        if time.is_none() {
             self.wrong(name, "must be a time like 2026-01-31T12:00:00Z");
         }
-        sane
+        time
     }
 
     /// Everything taken: is all well?
