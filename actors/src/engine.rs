@@ -13,7 +13,7 @@ use crate::{
     health::CheckReport,
     meters::Meters,
     outbox::Outbox,
-    ports::{Clock, EventLog, Ledger, Prober, Publisher, Roll, StoreError},
+    ports::{Clock, Enrolled, EventLog, Ledger, Prober, Publisher, Roll, StoreError},
     recorder::{Recorder, RecorderArguments, RecorderRules},
     registry::{RegistryActor, RegistryArguments, RegistryMessage},
     roll::ClusterId,
@@ -82,6 +82,20 @@ pub struct Engine {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Clusters read from the store in one call at the start, so that each call stays within the store's time limits.
+const LOAD_AT_ONCE: usize = 1_000;
+
+/// The whole fleet as stored.
+async fn load(roll: &dyn Roll) -> Result<Vec<Enrolled>, StoreError> {
+    let revisions = roll.revisions().await?;
+    let ids: Vec<ClusterId> = revisions.into_iter().map(|(id, _)| id).collect();
+    let mut fleet = Vec::with_capacity(ids.len());
+    for some in ids.chunks(LOAD_AT_ONCE) {
+        fleet.extend(roll.fetch(Some(some)).await?);
+    }
+    Ok(fleet)
+}
+
 impl Engine {
     /// Loads the fleet, puts it on the board and starts every actor.
     ///
@@ -89,7 +103,7 @@ impl Engine {
     /// When the store does not answer.
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
         let meters = Arc::new(Meters::default());
-        let enrolled = parts.roll.fetch(None).await?;
+        let enrolled = load(&*parts.roll).await?;
         let mut sequences: Vec<_> = enrolled.iter().map(|entry| (entry.cluster.id, entry.sequence)).collect();
         sequences.extend(parts.ledger.sequences(&[ClusterId::FLEET]).await?);
         let outbox = Arc::new(Outbox::new(Arc::clone(&parts.clock), parts.log.head().await?, sequences));
