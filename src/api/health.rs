@@ -149,7 +149,6 @@ async fn health_detailed(State(api): State<ApiState>, _query: NoQuery) -> Json<D
 fn engine_facts(api: &ApiState) -> Map<String, Value> {
     let mut facts = api.vitals.facts();
     facts.insert("clusters".to_owned(), json!(api.board.len()));
-    facts.insert("events_waiting_for_store".to_owned(), json!(api.outbox.unsaved()));
     facts.insert("event_position".to_owned(), json!(*api.outbox.head().borrow()));
     facts
 }

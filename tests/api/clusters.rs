@@ -188,3 +188,32 @@ async fn without_a_database_writes_are_refused_and_reads_go_on() {
     assert_eq!(house.get("/health").await.status, StatusCode::OK);
     assert_eq!(house.get(&format!("/api/v1/clusters/{id}/history")).await.status.as_u16(), 503);
 }
+
+#[tokio::test]
+async fn a_database_that_is_held_refuses_writes_and_takes_them_again_without_a_gap() {
+    let house = House::build().await;
+    let id = house.register("abc").await;
+    house.until(&id, "ONLINE").await;
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(house.database());
+    let mut other = sqlx::ConnectOptions::connect(&options).await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let path = format!("/api/v1/clusters/{id}");
+    for _ in 0..2 {
+        let began = tokio::time::Instant::now();
+        let refused = house.json("PUT", &path, json!({"region": "eu"})).await;
+        assert_eq!((refused.status.as_u16(), refused.code().as_str()), (503, "DEPENDENCY_UNAVAILABLE"));
+        assert!(began.elapsed().as_millis() < 2_100, "{:?}", began.elapsed());
+        assert_eq!(house.get(&path).await.json()["generation"], json!(1));
+    }
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(15);
+    while house.json("PUT", &path, json!({"region": "eu"})).await.status != StatusCode::OK {
+        assert!(tokio::time::Instant::now() < deadline, "never again");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let events = house.get(&format!("/api/v1/events?cluster_id={id}")).await.json();
+    let sequences: Vec<_> =
+        events["items"].as_array().unwrap().iter().map(|e| e["sequence"].as_i64().unwrap()).collect();
+    assert_eq!(sequences, (1..=sequences.len() as i64).collect::<Vec<_>>());
+    assert_eq!(house.get(&path).await.json()["generation"], json!(2));
+}

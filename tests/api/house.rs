@@ -1,6 +1,6 @@
 //! A whole house without sockets: the router over a real engine, a real SQLite store and a fleet that does as it is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -37,7 +37,7 @@ pub struct House {
     pub store: Arc<dyn Store>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// An answer.
@@ -129,7 +129,12 @@ impl House {
             metrics,
             stopping,
         });
-        Self { router, fleet, engine, store, stop, _directory: directory }
+        Self { router, fleet, engine, store, stop, directory }
+    }
+
+    /// The database's file.
+    pub fn database(&self) -> PathBuf {
+        self.directory.path().join("fleet.db")
     }
 
     /// Any request.

@@ -113,3 +113,16 @@ async fn the_fleet_is_counted() {
     insta::assert_json_snapshot!("fleet_health", steady(house.get("/api/v1/fleet/health").await.json()));
     insta::assert_json_snapshot!("capabilities", house.get("/api/v1/fleet/capabilities").await.json());
 }
+
+#[tokio::test]
+async fn the_series_of_ten_thousand_come_in_small_chunks() {
+    let house = House::build().await;
+    furnish(&house, 10_000);
+    let began = Instant::now();
+    let (mut chunks, mut largest, mut bytes) = (0, 0, 0);
+    for chunk in fleetbeat::exposition::Exposition::of(house.engine.board(), instant()) {
+        (chunks, largest, bytes) = (chunks + 1, largest.max(chunk.len()), bytes + chunk.len());
+    }
+    println!("10,000 clusters: {bytes} bytes in {chunks} chunks, {:?} (debug build)", began.elapsed());
+    assert!(largest < 64 * 1024 && bytes > 9_000_000, "{largest} {bytes}");
+}
