@@ -1,4 +1,5 @@
 //! The engine as a whole, on a paused clock, over a fake fleet and a store in memory.
+#![cfg(test)]
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,4 +1,5 @@
 //! Random histories through the health machine: what must hold whatever happens.
+#![cfg(test)]
 
 use std::time::{Duration, Instant};
 

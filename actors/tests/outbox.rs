@@ -1,4 +1,5 @@
 //! The outbox: places in the order of commits, nothing visible before, nothing lost after.
+#![cfg(test)]
 
 use std::{sync::Arc, time::Duration};
 

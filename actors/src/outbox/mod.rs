@@ -5,7 +5,14 @@
 
 mod sequences;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard, watch};
@@ -58,6 +65,7 @@ pub struct Outbox {
     desk: Mutex<Sequences>,
     window: RwLock<Window>,
     head: watch::Sender<i64>,
+    doubtful: AtomicBool,
 }
 
 impl Outbox {
@@ -68,6 +76,7 @@ impl Outbox {
             desk: Mutex::new(Sequences::new(head, sequences)),
             window: RwLock::new(Window { events: VecDeque::new(), complete_after: head, unsaved: 0 }),
             head: watch::Sender::new(head),
+            doubtful: AtomicBool::new(false),
         }
     }
 
@@ -108,6 +117,11 @@ impl Outbox {
     /// How many events wait for the store.
     pub fn unsaved(&self) -> usize {
         self.window.read().unsaved
+    }
+
+    /// Is the last sequence of any cluster unknown until the store answers?
+    pub(crate) fn has_doubts(&self) -> bool {
+        self.doubtful.load(Ordering::Acquire)
     }
 
     /// Up to `limit` of the events that wait for the store, oldest first.
@@ -201,6 +215,7 @@ impl Pen<'_> {
     pub fn doubt(mut self) {
         let clusters: Vec<_> = self.written.drain(..).map(|event| event.cluster_id).collect();
         self.desk.doubt(clusters);
+        self.outbox.doubtful.store(true, Ordering::Release);
     }
 
     /// The clusters in doubt.
@@ -211,6 +226,7 @@ impl Pen<'_> {
     /// What the store says of clusters that were in doubt; those it does not mention are gone.
     pub(crate) fn settle(&mut self, asked: &[ClusterId], answer: &[(ClusterId, i64)]) {
         self.desk.settle(asked, answer);
+        self.outbox.doubtful.store(!self.desk.in_doubt().is_empty(), Ordering::Release);
     }
 }
 

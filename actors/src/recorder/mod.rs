@@ -228,7 +228,8 @@ impl RecorderState {
         }
         let alive_at = everything.then(|| self.parts.clock.wall());
         let batch = self.load.take(tick, everything, alive_at, !self.away);
-        if batch.is_empty() && self.parts.outbox.unsaved() == 0 {
+        let outbox = &self.parts.outbox;
+        if batch.is_empty() && outbox.unsaved() == 0 && !outbox.has_doubts() {
             self.away = false;
             self.answer(true);
             return;
