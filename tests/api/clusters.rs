@@ -133,7 +133,7 @@ async fn a_refresh_that_nobody_can_run_is_unreachable() {
     let house = House::build().await;
     let id = house.register("abc").await;
     house.until(&id, "ONLINE").await;
-    house.engine.stop(std::time::Duration::from_millis(500)).await;
+    assert!(house.engine.stop(std::time::Duration::from_secs(3)).await);
     let answer = house.json("POST", &format!("/api/v1/clusters/{id}/refresh"), json!({})).await;
     assert_eq!((answer.status.as_u16(), answer.code().as_str()), (503, "CLUSTER_UNREACHABLE"));
 }
