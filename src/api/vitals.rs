@@ -37,8 +37,14 @@ pub struct Vitals {
     clock: Arc<dyn Clock>,
     started: Instant,
     loaded: AtomicBool,
-    dependencies: Vec<Arc<dyn Dependency>>,
+    dependencies: Vec<Watched>,
     facts: Option<Facts>,
+}
+
+/// A dependency, with how it answered last: a change is logged once.
+struct Watched {
+    dependency: Arc<dyn Dependency>,
+    healthy: AtomicBool,
 }
 
 /// How one dependency answered.
@@ -57,6 +63,8 @@ pub struct Pulse {
 impl Vitals {
     /// The vitals of a process that starts now and has nothing loaded.
     pub fn new(clock: Arc<dyn Clock>, dependencies: Vec<Arc<dyn Dependency>>, facts: Option<Facts>) -> Self {
+        let watched = |dependency| Watched { dependency, healthy: AtomicBool::new(true) };
+        let dependencies = dependencies.into_iter().map(watched).collect();
         Self { started: clock.now(), clock, loaded: AtomicBool::new(false), dependencies, facts }
     }
 
@@ -82,15 +90,21 @@ impl Vitals {
 
     /// Asks every dependency at once.
     pub async fn pulses(&self) -> Vec<Pulse> {
-        join_all(self.dependencies.iter().map(|dependency| self.pulse(&**dependency))).await
+        join_all(self.dependencies.iter().map(|watched| self.pulse(watched))).await
     }
 
-    async fn pulse(&self, dependency: &dyn Dependency) -> Pulse {
+    async fn pulse(&self, watched: &Watched) -> Pulse {
+        let dependency = &watched.dependency;
         let began = self.clock.now();
         let late = |_| Err("no answer in time".to_owned());
         let answer = tokio::time::timeout(PATIENCE, dependency.ping()).await.unwrap_or_else(late);
-        if let Err(reason) = &answer {
-            tracing::warn!(dependency = dependency.name(), reason, "a dependency does not answer");
+        let was_healthy = watched.healthy.swap(answer.is_ok(), Ordering::Relaxed);
+        match &answer {
+            Err(reason) if was_healthy => {
+                tracing::warn!(dependency = dependency.name(), reason, "a dependency does not answer");
+            }
+            Ok(()) if !was_healthy => tracing::info!(dependency = dependency.name(), "a dependency answers again"),
+            Ok(()) | Err(_) => {}
         }
         Pulse {
             name: dependency.name(),

@@ -77,7 +77,7 @@ impl App {
             registration,
             engine: Arc::clone(&engine) as _,
             clock: Arc::clone(&clock),
-            vitals,
+            vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         });
@@ -86,6 +86,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(janitor::sweep(Arc::clone(&store), Arc::clone(&clock), settings.history.clone(), bus.is_some()));
         tasks.spawn(numbers::keep(metrics, prober));
+        tasks.spawn(numbers::feel_pulses(vitals));
         tasks.spawn(observing::observe(observing::Witness {
             store: Arc::clone(&store),
             engine: Arc::clone(&engine),

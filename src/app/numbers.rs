@@ -1,12 +1,14 @@
 //! The engine's metrics: the process's recorder, and gauges that somebody has to read off.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context;
 use metrics::{describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::{exposition, probes::HttpProber};
+use crate::{api::Vitals, exposition, probes::HttpProber};
+
+const PULSE_EVERY: Duration = Duration::from_secs(2);
 
 /// Installs the process's metrics recorder; a second application in one process shares it.
 pub(super) fn install() -> anyhow::Result<PrometheusHandle> {
@@ -20,6 +22,17 @@ pub(super) fn install() -> anyhow::Result<PrometheusHandle> {
     metrics::set_global_recorder(recorder).context("a metrics recorder is installed already")?;
     *installed = Some(handle.clone());
     Ok(handle)
+}
+
+/// Asks the dependencies how they are, again and again: a gauge for each, and a line in the log when that changes.
+pub(super) async fn feel_pulses(vitals: Arc<Vitals>) {
+    describe_gauge!("fleetbeat_dependency_up", "1 while a dependency (database, Redis) answers.");
+    loop {
+        for pulse in vitals.pulses().await {
+            gauge!("fleetbeat_dependency_up", "dependency" => pulse.name).set(f64::from(u8::from(pulse.healthy)));
+        }
+        tokio::time::sleep(PULSE_EVERY).await;
+    }
 }
 
 /// Reads off gauges once a second and keeps the recorder tidy, for ever.
