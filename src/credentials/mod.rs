@@ -1,5 +1,7 @@
 //! Credentials of watched clusters: what they are, the port through which the probes read them, and the in-memory store.
 
+pub mod kubeconfig;
+pub mod material;
 mod memory;
 
 use std::{fmt, sync::Arc};
