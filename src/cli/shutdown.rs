@@ -1,0 +1,41 @@
+//! The signals that ask the process to end.
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::error::CliError;
+
+/// Code of a process that was told twice to end.
+const IMPATIENT: i32 = 130;
+
+/// SIGINT (Ctrl-C) and SIGTERM.
+pub struct Shutdown {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Shutdown {
+    /// Begins to listen: from now on the signals no longer kill the process.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn listen() -> Result<Self, CliError> {
+        let listen = |kind| signal(kind).map_err(CliError::failed("cannot listen for signals"));
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for the first signal.
+    pub async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
+    /// From now on a further signal ends the process at once.
+    pub fn insist(mut self) {
+        tokio::spawn(async move {
+            self.asked().await;
+            std::process::exit(IMPATIENT);
+        });
+    }
+}

@@ -1,0 +1,110 @@
+//! `fleetbeat watch`: every event as a line, as it happens.
+
+use std::collections::HashSet;
+
+use clap::Args;
+use fleetbeat_actors::event::EventType;
+
+use super::client::Client;
+use super::clusters::{self, Filter};
+use super::connection::Connection;
+use super::error::CliError;
+use super::follow::{Follower, News};
+use super::line::Event;
+use super::output::{self, EventFormat};
+use super::paint::Paint;
+use super::{look, words};
+
+/// Follow the fleet: a line for every event, as it happens
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  fleetbeat watch
+  fleetbeat watch -l team=core
+  fleetbeat watch --cluster prod-east-1
+  fleetbeat watch -o json | jq -r 'select(.payload.new_state == \"OFFLINE\") | .payload.cluster_name'
+
+When the connection is lost it is made again, and no event is missed. Ends with Ctrl-C.")]
+pub struct WatchArguments {
+    #[command(flatten)]
+    connection: Connection,
+    /// Label selector as in Kubernetes
+    #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "cluster")]
+    selector: Option<String>,
+    /// Only this cluster (name or id)
+    #[arg(long, value_name = "CLUSTER")]
+    cluster: Option<String>,
+    /// Only events of this type; repeat it for several
+    #[arg(long = "event", value_parser = words::event_type(), ignore_case = true, value_delimiter = ',', value_name = "TYPE")]
+    event_types: Vec<String>,
+    /// Begin after this position of the log instead of now; 0 is the beginning
+    #[arg(long, value_name = "POSITION")]
+    after: Option<i64>,
+    /// How to write an event
+    #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
+    output: EventFormat,
+}
+
+/// Does it, until killed.
+///
+/// # Errors
+/// When the server does not answer at first, or refuses.
+pub async fn run(arguments: WatchArguments, paint: Paint) -> Result<(), CliError> {
+    let client = Client::new(&arguments.connection)?;
+    let mut chosen = Chosen::begin(&client, arguments.selector.clone()).await?;
+    let id = match &arguments.cluster {
+        Some(wanted) => Some(clusters::find_id(&client, wanted).await?),
+        None => None,
+    };
+    let mut filter: Vec<_> = arguments.event_types.iter().map(|word| ("event_type", word.as_str())).collect();
+    filter.extend(id.as_deref().map(|id| ("cluster_id", id)));
+    let mut follower = Follower::open(&client, &filter, arguments.after).await?;
+    loop {
+        match follower.next().await? {
+            News::Event(event) if !chosen.has(&client, &event).await? => {}
+            News::Event(event) => match arguments.output {
+                EventFormat::Table => output::line(&event.line(paint))?,
+                EventFormat::Json => output::line(&event.json.to_string())?,
+            },
+            News::Lost(why) => eprintln!("{}", paint.warn(&format!("connection lost ({why}); connecting again"))),
+            News::Back => eprintln!("{}", paint.good("connected again; nothing was missed")),
+        }
+    }
+}
+
+/// Which clusters are watched: those that a selector lets through, kept up to date by the events themselves.
+struct Chosen {
+    selector: Option<String>,
+    ids: HashSet<String>,
+}
+
+impl Chosen {
+    async fn begin(client: &Client, selector: Option<String>) -> Result<Self, CliError> {
+        let mut ids = HashSet::new();
+        if selector.is_some() {
+            let filter = Filter { selector: selector.clone(), ..Filter::default() };
+            let found = clusters::select(client, &filter, None).await?.clusters;
+            ids.extend(found.iter().map(|cluster| look::text(cluster, "/id")));
+        }
+        Ok(Self { selector, ids })
+    }
+
+    async fn has(&mut self, client: &Client, event: &Event) -> Result<bool, CliError> {
+        let Some(selector) = &self.selector else { return Ok(true) };
+        let before = self.ids.contains(&event.cluster_id);
+        match event.event_type {
+            Some(EventType::ClusterRegistered | EventType::ClusterUpdated) => {
+                let filter = Filter { selector: Some(selector.clone()), name: Some(event.name()), ..Filter::default() };
+                let found = clusters::select(client, &filter, None).await?.clusters;
+                if found.iter().any(|cluster| look::text(cluster, "/id") == event.cluster_id) {
+                    self.ids.insert(event.cluster_id.clone());
+                } else {
+                    self.ids.remove(&event.cluster_id);
+                }
+                Ok(before || self.ids.contains(&event.cluster_id))
+            }
+            Some(EventType::ClusterDeleted) => Ok(self.ids.remove(&event.cluster_id)),
+            _ => Ok(before),
+        }
+    }
+}
