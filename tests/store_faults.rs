@@ -72,6 +72,15 @@ async fn a_stopped_server_hangs_nobody_and_is_used_again_when_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_database_belongs_to_one_process_until_that_gives_it_up() {
+    let options = at(&Postgres::shared().await.database().await);
+    let first = open(&options).await.unwrap();
+    assert!(matches!(open(&options).await, Err(OpenError::InUse { .. })));
+    first.close().await;
+    open(&options).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_is_used_again_when_it_returns() {
     let mut postgres = Postgres::start_new().await;
     let store = open(&at(&postgres.database().await)).await.unwrap();

@@ -39,14 +39,23 @@ pub(super) async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn St
     for attempt in 1.. {
         match store::open(&options).await {
             Ok(store) => return Ok(store),
-            Err(OpenError::Unavailable(reason)) if attempt < OPEN_TRIES => {
-                tracing::warn!(reason, attempt, "the database is not there yet");
+            Err(error) if attempt < OPEN_TRIES && may_pass(&error, &options.place) => {
+                tracing::warn!(%error, attempt, "the database cannot be used yet");
                 tokio::time::sleep(OPEN_PAUSE).await;
             }
             Err(error) => return Err(error).context("the store could not be opened"),
         }
     }
     bail!("the store could not be opened")
+}
+
+/// Is it worth another try? Another process on a server may be stopping: then this one takes over.
+fn may_pass(error: &OpenError, place: &Place) -> bool {
+    match error {
+        OpenError::Unavailable(_) => true,
+        OpenError::InUse { .. } => matches!(place, Place::Server(_)),
+        OpenError::Url(_) | OpenError::Newer { .. } | OpenError::Migration(_) | OpenError::File { .. } => false,
+    }
 }
 
 pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {

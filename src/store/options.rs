@@ -72,10 +72,10 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
-    /// Another process has the embedded database open.
-    #[error("another fleetbeat has {} open", path.display())]
+    /// Another process has the database open.
+    #[error("another fleetbeat uses {database}")]
     InUse {
-        /// The database file.
-        path: PathBuf,
+        /// Which: the file, or "this database".
+        database: String,
     },
 }

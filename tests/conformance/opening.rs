@@ -71,7 +71,7 @@ pub async fn several_may_open_a_new_database_at_once(backend: Backend) {
             Err(refused) => assert!(matches!(refused, OpenError::InUse { .. }), "{refused:?}"),
         }
     }
-    assert_eq!(count, if backend.file().is_some() { 1 } else { 4 }, "an embedded database has one owner");
+    assert_eq!(count, 1, "a database has one owner");
 }
 
 pub async fn nobody_else_may_read_an_embedded_database(backend: Backend) {

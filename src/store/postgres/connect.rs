@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use sqlx::{ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use url::Url;
 
-use super::{pool::Pool, translate::describe};
+use super::{pool::Pool, sole::Sole, translate::describe};
 use crate::store::{
     migrations::{self, migrator},
     options::{OpenError, StoreOptions},
@@ -50,7 +50,8 @@ pub(super) async fn open(url: &SecretString, options: &StoreOptions) -> Result<P
         .await
         .map_err(|_| unavailable(format!("not migrated within {} s", MIGRATE_LIMIT.as_secs())))??;
     let connect = connect.options(limits(options));
-    Ok(Pool::new(connect, options.max_connections, options.acquire_timeout, options.call_timeout))
+    let sole = Sole::take(&connect).await?;
+    Ok(Pool::new(connect, sole, options.max_connections, options.acquire_timeout, options.call_timeout))
 }
 
 fn parse(url: &SecretString) -> Result<PgConnectOptions, OpenError> {

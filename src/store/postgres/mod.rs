@@ -7,6 +7,7 @@ mod events;
 mod history;
 mod ledger;
 mod pool;
+mod sole;
 mod translate;
 
 use std::sync::Arc;
@@ -191,6 +192,7 @@ impl Store for PostgresStore {
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.may_write()?;
         self.head().await.map(|_| ())
     }
 
@@ -199,6 +201,6 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        self.pool.close();
+        self.pool.close().await;
     }
 }

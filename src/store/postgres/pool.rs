@@ -16,7 +16,10 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::translate::{broke, translate};
+use super::{
+    sole::Sole,
+    translate::{broke, translate},
+};
 use crate::store::failure::{Commit, Failure, within};
 use fleetbeat_actors::ports::StoreError;
 
@@ -29,6 +32,7 @@ const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
 pub(super) struct Pool {
     options: PgConnectOptions,
+    sole: Sole,
     permits: Semaphore,
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     acquire_timeout: Duration,
@@ -38,12 +42,13 @@ pub(super) struct Pool {
 impl Pool {
     pub(super) fn new(
         options: PgConnectOptions,
+        sole: Sole,
         connections: u32,
         acquire_timeout: Duration,
         call_timeout: Duration,
     ) -> Self {
         let permits = Semaphore::new(connections.clamp(1, 1_000) as usize);
-        Self { options, permits, idle: Mutex::default(), acquire_timeout, call_timeout }
+        Self { options, sole, permits, idle: Mutex::default(), acquire_timeout, call_timeout }
     }
 
     /// Runs a call that begins with [`Pool::lease`], at most for the call's time.
@@ -52,11 +57,21 @@ impl Pool {
             .await
     }
 
+    /// Is this the one process that may write?
+    pub(super) fn may_write(&self) -> Result<(), StoreError> {
+        if self.sole.is_held() {
+            return Ok(());
+        }
+        let reason = "the lock that keeps other processes from writing is lost".to_owned();
+        Err(StoreError::Unavailable { reason, doubtful: false })
+    }
+
     /// Runs a call that begins with [`Pool::begin`], at most for the call's time.
     pub(super) async fn write<T, F>(&self, work: impl FnOnce(Commit) -> F) -> Result<T, StoreError>
     where
         F: Future<Output = Result<T, Failure>>,
     {
+        self.may_write()?;
         let commit = Commit::default();
         let call = work(commit.clone());
         within(self.call_timeout, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
@@ -107,9 +122,10 @@ impl Pool {
         }
     }
 
-    pub(super) fn close(&self) {
+    pub(super) async fn close(&self) {
         self.permits.close();
         self.idle.lock().clear();
+        self.sole.release().await;
     }
 }
 

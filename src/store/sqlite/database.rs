@@ -130,7 +130,7 @@ fn prepare(path: &Path) -> Result<File, OpenError> {
     let lock = private_file(&lock_path).map_err(at(&lock_path))?;
     match lock.try_lock() {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { path: path.to_owned() }),
+        Err(TryLockError::WouldBlock) => return Err(OpenError::InUse { database: path.display().to_string() }),
         Err(TryLockError::Error(source)) => return Err(at(&lock_path)(source)),
     }
     private_file(path).map_err(at(path))?;
