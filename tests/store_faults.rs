@@ -136,9 +136,12 @@ async fn a_commit_that_gets_no_answer_is_doubtful() {
         FOR EACH ROW EXECUTE FUNCTION slow()";
     sqlx::raw_sql(slow).execute(&mut other).await.unwrap();
     let options = StoreOptions { statement_timeout: Duration::from_secs(60), ..at(&url) };
+    store.close().await;
     let impatient = open(&options).await.unwrap();
     let answer = impatient.append(&[event(1)], &[]).await;
     assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: true, .. })), "{answer:?}");
+    impatient.close().await;
+    let store = open(&at(&url)).await.unwrap();
     let answer = store.append(&[event(2)], &[]).await;
     assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: false, .. })), "the server refused: {answer:?}");
 }
