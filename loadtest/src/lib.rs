@@ -1,4 +1,7 @@
-//! The load harness of fleetbeat: simulated spoke fleets. Speaks only the wire and depends on nothing
-//! of the product.
+//! The load harness of fleetbeat: simulated spoke fleets, scenarios, measurement. Speaks only the wire and depends on
+//! nothing of the product.
 
+pub mod clock;
+pub mod judge;
+pub mod scenario;
 pub mod spokes;
