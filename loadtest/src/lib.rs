@@ -2,6 +2,11 @@
 //! nothing of the product.
 
 pub mod clock;
+pub mod follow;
+pub mod http;
 pub mod judge;
+pub mod resp;
 pub mod scenario;
+pub mod scrape;
 pub mod spokes;
+pub mod stage;

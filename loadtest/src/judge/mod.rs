@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::clock::{WallMs, wall_text};
 use crate::scenario::Expect;
-use crate::spokes::{State, Truth};
+use crate::spokes::Truth;
 
 pub use course::Cadence;
 pub use numbers::percentile;
@@ -295,6 +295,8 @@ fn judge_doubt(evidence: &Evidence, verdict: &mut Verdict) {
 
 #[cfg(test)]
 mod tests {
+    use crate::spokes::State;
+
     use super::sample::{changed, received, truth};
     use super::*;
 

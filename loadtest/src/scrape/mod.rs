@@ -1,0 +1,109 @@
+//! `/metrics` of the monitor: the text format read, and figures taken from the difference of two readings.
+
+mod histogram;
+mod text;
+
+pub use histogram::Buckets;
+pub use text::{Sample, parse};
+
+use std::collections::BTreeMap;
+
+use crate::clock::WallMs;
+
+/// One reading of `/metrics`: the engine's part, and a digest of the clusters'.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// When.
+    pub at: WallMs,
+    /// How long the answer took, in seconds.
+    pub took_seconds: f64,
+    /// Its size.
+    pub bytes: usize,
+    /// Checks so far by outcome.
+    pub checks: BTreeMap<String, f64>,
+    /// Lateness of checks so far, by cluster type.
+    pub lag: BTreeMap<String, Buckets>,
+    /// Gauges and counters without labels.
+    pub plain: BTreeMap<String, f64>,
+    /// When each cluster was last checked, in seconds since the epoch; ascending, unchecked ones left out.
+    pub last_checks: Vec<f64>,
+}
+
+impl Reading {
+    /// Reads the text of one answer.
+    pub fn of(text: &str, at: WallMs, took_seconds: f64) -> Self {
+        let mut reading = Self { at, took_seconds, bytes: text.len(), ..Self::default() };
+        text.lines().filter_map(parse).for_each(|sample| reading.take(&sample));
+        reading.last_checks.sort_by(f64::total_cmp);
+        reading
+    }
+
+    fn take(&mut self, sample: &Sample<'_>) {
+        match sample.name {
+            "fleetbeat_checks_total" => {
+                let outcome = sample.label("outcome").unwrap_or_default();
+                *self.checks.entry(outcome.to_owned()).or_default() += sample.value;
+            }
+            "fleetbeat_schedule_lag_seconds_bucket" => {
+                let kind = sample.label("cluster_type").unwrap_or_default();
+                let bound = sample.label("le").and_then(|bound| bound.parse().ok()).unwrap_or(f64::INFINITY);
+                self.lag.entry(kind.to_owned()).or_default().put(bound, sample.value);
+            }
+            "fleetbeat_cluster_last_check_timestamp_seconds" => self.last_checks.push(sample.value),
+            name if sample.labels.is_empty() => {
+                self.plain.insert(name.to_owned(), sample.value);
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks of every outcome so far.
+    pub fn all_checks(&self) -> f64 {
+        self.checks.values().sum()
+    }
+
+    /// Lateness between an earlier reading and this one, by cluster type. A monitor started in between begins anew.
+    pub fn lag_since(&self, earlier: &Reading) -> BTreeMap<String, Buckets> {
+        let restarted = self.all_checks() < earlier.all_checks();
+        self.lag
+            .iter()
+            .map(|(kind, now)| {
+                let before = earlier.lag.get(kind).filter(|_| !restarted);
+                (kind.clone(), before.map_or_else(|| now.clone(), |before| now.minus(before)))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\
+# TYPE fleetbeat_checks_total counter
+fleetbeat_checks_total{cluster_type=\"HUB\",outcome=\"healthy\",cause=\"\"} 10
+fleetbeat_checks_total{cluster_type=\"HUB\",outcome=\"failed\",cause=\"refused\"} 3
+fleetbeat_checks_total{cluster_type=\"EDGE\",outcome=\"healthy\",cause=\"\"} 5
+fleetbeat_events_waiting 7
+fleetbeat_schedule_lag_seconds_bucket{cluster_type=\"HUB\",le=\"0.01\"} 8
+fleetbeat_schedule_lag_seconds_bucket{cluster_type=\"HUB\",le=\"+Inf\"} 10
+fleetbeat_cluster_last_check_timestamp_seconds{cluster=\"b\"} 200.5
+fleetbeat_cluster_last_check_timestamp_seconds{cluster=\"a\"} 100
+";
+
+    #[test]
+    fn a_reading_holds_checks_gauges_lateness_and_last_checks() {
+        let reading = Reading::of(TEXT, 1, 0.01);
+        assert_eq!((reading.checks["healthy"], reading.all_checks()), (15.0, 18.0));
+        assert_eq!(reading.plain["fleetbeat_events_waiting"], 7.0);
+        assert_eq!(reading.last_checks, [100.0, 200.5]);
+        assert_eq!(reading.lag["HUB"].count(), 10.0);
+    }
+
+    #[test]
+    fn lateness_is_taken_between_two_readings_and_begins_anew_with_the_process() {
+        let (first, later) = (Reading::of(TEXT, 1, 0.0), Reading::of(&TEXT.replace("} 10", "} 30"), 2, 0.0));
+        assert_eq!(later.lag_since(&first)["HUB"].count(), 20.0);
+        assert_eq!(first.lag_since(&later)["HUB"].count(), 10.0);
+    }
+}

@@ -1,0 +1,16 @@
+//! What a scenario stands on: the spokes, the monitor, its PostgreSQL and its Redis, each a process of this run, on a free
+//! port, in a directory of this run, gone with it.
+
+mod monitor;
+mod postgres;
+mod process;
+mod proxy;
+mod redis;
+mod swarm;
+
+pub use monitor::{Monitor, MonitorOptions};
+pub use postgres::Postgres;
+pub use process::{Scratch, free_port};
+pub use proxy::Proxy;
+pub use redis::Redis;
+pub use swarm::{Swarm, SwarmOptions};
