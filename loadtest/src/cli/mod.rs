@@ -1,6 +1,7 @@
 //! Commands: reading arguments and calling what does the work.
 
 mod behaviours;
+mod run;
 mod script;
 mod spokes;
 
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Simulated spoke fleets for fleetbeat and whoever else watches clusters.
+/// Simulated spoke fleets for fleetbeat and whoever else watches clusters, and scenarios that measure it.
 #[derive(Parser)]
 #[command(name = "fleetbeat-loadtest", version, about, after_long_help = EXAMPLES)]
 struct Arguments {
@@ -26,7 +27,9 @@ Examples:
     curl -s -X PUT -H 'content-type: application/json' -d '{\"behaviour\":\"dead\"}' \\
       http://127.0.0.1:8090/spokes/spoke-00001/behaviour
   What a correct monitor must have said:
-    curl -s 'http://127.0.0.1:8090/truth?after=0'";
+    curl -s 'http://127.0.0.1:8090/truth?after=0'
+  Run a scenario against the fleetbeat beside this program:
+    fleetbeat-loadtest run steady --out report";
 
 #[derive(Subcommand)]
 enum Command {
@@ -36,6 +39,10 @@ enum Command {
     Script(script::ScriptArguments),
     /// List the behaviours a spoke can have
     Behaviours,
+    /// Run a scenario against a fleetbeat and judge it
+    Run(Box<run::RunArguments>),
+    /// List the scenarios of the library
+    Scenarios,
 }
 
 /// Runs the command given on the command line.
@@ -44,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Spokes(arguments) => spokes::run(&arguments),
         Command::Script(arguments) => script::run(&arguments),
         Command::Behaviours => behaviours::run(),
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Scenarios => run::list(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ mod swarm;
 
 pub use monitor::{Monitor, MonitorOptions};
 pub use postgres::Postgres;
-pub use process::{Scratch, free_port};
+pub use process::{Running, Scratch, free_port};
 pub use proxy::Proxy;
 pub use redis::Redis;
 pub use swarm::{Swarm, SwarmOptions};

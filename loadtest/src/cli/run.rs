@@ -1,0 +1,111 @@
+//! `fleetbeat-loadtest run` and `scenarios`.
+
+use std::fs;
+use std::io::{IsTerminal, stderr};
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use fleetbeat_loadtest::run::{Programs, RunOptions, run as run_scenario};
+use fleetbeat_loadtest::scenario::{LIBRARY, Scenario, find};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Flags of `run`.
+#[derive(Args)]
+pub struct RunArguments {
+    /// A scenario of the library (see `scenarios`) or a YAML file
+    scenario: String,
+    /// Decides the fleet, the troubles and the outages; the scenario's when left out
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where the report is written
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// The fleetbeat to start; by default the one beside this program
+    #[arg(long)]
+    fleetbeat: Option<PathBuf>,
+    /// Use the fleetbeat that answers at this URL; it must have been started with the scenario's settings
+    #[arg(long)]
+    attach: Option<String>,
+    /// So many times as many clusters, callers and random outages
+    #[arg(long)]
+    scale: Option<f64>,
+    /// Play for so many minutes
+    #[arg(long)]
+    minutes: Option<f64>,
+    /// The short form of the scenario
+    #[arg(long)]
+    short: bool,
+    /// Change a setting of the monitor, such as health_check.hub_interval_seconds=5
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+    /// Show no bars
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// Lists the library.
+pub fn list() -> anyhow::Result<()> {
+    for named in LIBRARY {
+        let scenario = Scenario::parse(named.yaml, false)?;
+        let short = if scenario.short.is_some() { "short" } else { "" };
+        let promise = scenario.promise.unwrap_or_default();
+        println!("{:<20} {promise:<4} {short:<6} {}", named.name, scenario.description);
+    }
+    Ok(())
+}
+
+/// Runs a scenario; an error when it cannot be run or a limit was missed.
+pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
+    let options = options(arguments)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start a runtime")?;
+    let report = runtime.block_on(async {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            report = run_scenario(&options) => report,
+            _ = interrupt.recv() => bail!("interrupted"),
+            _ = terminate.recv() => bail!("terminated"),
+        }
+    })?;
+    if let Some(folder) = &arguments.out {
+        report.write(folder).with_context(|| format!("cannot write the report into {}", folder.display()))?;
+    }
+    print!("{}", report.summary());
+    if report.passed() { Ok(()) } else { bail!("limits of `{}` were missed", options.name) }
+}
+
+fn options(arguments: &RunArguments) -> anyhow::Result<RunOptions> {
+    let (name, text) = match find(&arguments.scenario) {
+        Some(named) => (named.name.to_owned(), named.yaml.to_owned()),
+        None => {
+            let path = PathBuf::from(&arguments.scenario);
+            let text = fs::read_to_string(&path)
+                .with_context(|| format!("`{}` is no scenario of the library and no file", arguments.scenario))?;
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            (stem.unwrap_or_default(), text)
+        }
+    };
+    let mut scenario = Scenario::parse(&text, arguments.short)?;
+    if let Some(factor) = arguments.scale {
+        scenario.scale(factor);
+    }
+    scenario.fleet.seed = arguments.seed.unwrap_or(scenario.fleet.seed);
+    scenario.time.play_seconds = arguments.minutes.map_or(scenario.time.play_seconds, |minutes| minutes * 60.0);
+    for setting in &arguments.settings {
+        let (key, value) = setting.split_once('=').with_context(|| format!("`{setting}` is not KEY=VALUE"))?;
+        let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
+        scenario.monitor.settings.insert(key.to_owned(), value);
+    }
+    let own = std::env::current_exe().context("cannot find this program")?;
+    let fleetbeat = arguments.fleetbeat.clone().unwrap_or_else(|| own.with_file_name("fleetbeat"));
+    if arguments.attach.is_none() && !fleetbeat.exists() {
+        bail!("there is no {}; build it or name one with --fleetbeat", fleetbeat.display());
+    }
+    let programs = Programs {
+        fleetbeat: fs::canonicalize(&fleetbeat).unwrap_or(fleetbeat),
+        own,
+        attach: arguments.attach.clone(),
+    };
+    Ok(RunOptions { name, scenario, programs, progress: !arguments.quiet && stderr().is_terminal() })
+}

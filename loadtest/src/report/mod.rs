@@ -1,0 +1,118 @@
+//! What came out of a run: figures and limits, what was wrong, pictures; as JSON, Markdown and SVG.
+
+mod markdown;
+mod pictures;
+pub mod plot;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::clock::{WallMs, wall_text};
+use crate::follow::Usage;
+use crate::judge::Verdict;
+use crate::run::Done;
+use crate::scenario::Scenario;
+use crate::scrape::Reading;
+
+/// A limit and whether it was kept.
+#[derive(Clone, Debug, Serialize)]
+pub struct Checked {
+    /// The figure's name.
+    pub figure: String,
+    /// The limit.
+    pub limit: String,
+    /// The figure; absent when it was not measured.
+    pub value: Option<f64>,
+    /// Was it kept?
+    pub kept: bool,
+}
+
+/// What was noted over time, for the pictures.
+#[derive(Debug)]
+pub struct Series {
+    /// First and last moment of the play.
+    pub play: (WallMs, WallMs),
+    /// Looks at the process.
+    pub usages: Vec<Usage>,
+    /// Readings of `/metrics`.
+    pub readings: Vec<Reading>,
+    /// What was harmed, and when.
+    pub outages: Vec<Done>,
+    /// What the judge found.
+    pub verdict: Verdict,
+}
+
+/// The report of a run.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// The scenario.
+    pub scenario: String,
+    /// What it is about.
+    pub description: String,
+    /// The promise it shows.
+    pub promise: Option<String>,
+    /// The seed.
+    pub seed: u64,
+    /// When it began.
+    pub began: String,
+    /// Limits.
+    pub limits: Vec<Checked>,
+    /// Figures.
+    pub figures: BTreeMap<String, f64>,
+    /// What was wrong, in words.
+    pub findings: Vec<String>,
+    /// Outages that were carried out.
+    pub outages: Vec<Done>,
+    #[serde(skip)]
+    series: Series,
+}
+
+impl Report {
+    /// Holds the figures against the scenario's limits.
+    pub fn new(name: &str, scenario: &Scenario, began: WallMs, figures: BTreeMap<String, f64>, series: Series) -> Self {
+        let check = |(figure, limit): (&String, &crate::scenario::Limit)| {
+            let value = figures.get(figure).copied();
+            Checked { figure: figure.clone(), limit: limit.to_string(), value, kept: limit.kept_by(value) }
+        };
+        Self {
+            scenario: name.to_owned(),
+            description: scenario.description.clone(),
+            promise: scenario.promise.clone(),
+            seed: scenario.fleet.seed,
+            began: wall_text(began),
+            limits: scenario.limits.iter().map(check).collect(),
+            findings: series.verdict.findings.clone(),
+            outages: series.outages.clone(),
+            figures,
+            series,
+        }
+    }
+
+    /// Were all limits kept?
+    pub fn passed(&self) -> bool {
+        self.limits.iter().all(|limit| limit.kept)
+    }
+
+    /// Writes `report.json`, `report.md` and the pictures into a directory.
+    ///
+    /// # Errors
+    /// When the directory cannot be written.
+    pub fn write(&self, folder: &Path) -> std::io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let pictures = pictures::draw(&self.series);
+        for (name, svg) in &pictures {
+            fs::write(folder.join(format!("{name}.svg")), svg)?;
+        }
+        let names: Vec<&str> = pictures.iter().map(|(name, _)| *name).collect();
+        fs::write(folder.join("report.md"), markdown::write(self, &names))?;
+        fs::write(folder.join("report.json"), serde_json::to_string_pretty(self)?)
+    }
+
+    /// The limits and the most telling figures, for a terminal.
+    pub fn summary(&self) -> String {
+        markdown::summary(self)
+    }
+}

@@ -1,0 +1,91 @@
+//! The monitor's API as the harness uses it: register, list, read the log.
+
+use std::collections::HashMap;
+
+use anyhow::{Context, bail};
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::http::Http;
+use crate::judge::{Record, Shown};
+use crate::spokes::Registration;
+
+/// Clusters of one import.
+const BATCH: usize = 500;
+
+/// Registers the fleet; returns every cluster's id, in order.
+pub async fn register(http: &Http, fleet: &[Registration], mut done: impl FnMut(usize)) -> anyhow::Result<Vec<String>> {
+    let mut ids = Vec::with_capacity(fleet.len());
+    for batch in fleet.chunks(BATCH) {
+        let body = json!({ "clusters": batch });
+        let answer: Value = http.json(Method::POST, "/api/v1/clusters:import", Some(&body)).await?;
+        for item in answer["items"].as_array().context("an import has no items")? {
+            match item["id"].as_str() {
+                Some(id) => ids.push(id.to_owned()),
+                None => bail!("a cluster was not registered: {item}"),
+            }
+        }
+        done(batch.len());
+    }
+    Ok(ids)
+}
+
+/// State by name of every cluster.
+pub async fn states(http: &Http) -> anyhow::Result<HashMap<String, Shown>> {
+    #[derive(Deserialize)]
+    struct Page {
+        items: Vec<Item>,
+        #[serde(rename = "continue")]
+        next: Option<String>,
+    }
+    #[derive(Deserialize)]
+    struct Item {
+        name: String,
+        status: Status,
+    }
+    #[derive(Deserialize)]
+    struct Status {
+        state: Shown,
+    }
+    let mut states = HashMap::new();
+    let mut path = "/api/v1/clusters?limit=100".to_owned();
+    loop {
+        let page: Page = http.get(&path).await?;
+        states.extend(page.items.into_iter().map(|item| (item.name, item.status.state)));
+        let Some(next) = page.next else { return Ok(states) };
+        path = format!("/api/v1/clusters?limit=100&continue={next}");
+    }
+}
+
+/// The event log after a position, and what of it was not as promised.
+pub async fn log(http: &Http, after: i64) -> anyhow::Result<(Vec<Record>, Vec<String>)> {
+    #[derive(Deserialize)]
+    struct Page {
+        items: Vec<Box<serde_json::value::RawValue>>,
+        next_after: i64,
+        has_more: bool,
+    }
+    let (mut records, mut misshapen, mut position) = (Vec::new(), Vec::new(), after);
+    loop {
+        let page: Page = http.get(&format!("/api/v1/events?after={position}&limit=1000")).await?;
+        for item in &page.items {
+            match Record::parse(item.get()) {
+                Ok(record) => records.push(record),
+                Err(error) => misshapen.push(error.to_string()),
+            }
+        }
+        if !page.has_more {
+            return Ok((records, misshapen));
+        }
+        if page.next_after <= position {
+            bail!("the event log does not go on after {position}");
+        }
+        position = page.next_after;
+    }
+}
+
+/// The last position of the log.
+pub async fn log_end(http: &Http) -> anyhow::Result<i64> {
+    Ok(log(http, 0).await?.0.last().map_or(0, |record| record.position))
+}

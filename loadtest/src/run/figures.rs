@@ -1,0 +1,254 @@
+//! Figures of cost and pace from readings, looks at the process and calls. Pure.
+
+use std::collections::BTreeMap;
+
+use super::callers::Call;
+use super::outages::Diary;
+use crate::clock::WallMs;
+use crate::follow::Usage;
+use crate::judge::percentile;
+use crate::scenario::Part;
+use crate::scrape::{Buckets, Reading};
+
+/// Figures by name.
+pub type Figures = BTreeMap<String, f64>;
+
+/// What was measured while a play ran.
+pub struct Measured<'a> {
+    /// First and last moment of the play.
+    pub play: (WallMs, WallMs),
+    /// Readings of `/metrics`, in order.
+    pub readings: &'a [Reading],
+    /// Looks at the process, in order.
+    pub usages: &'a [Usage],
+    /// How many clusters there are.
+    pub clusters: usize,
+    /// Checks per second that the periods make.
+    pub nominal_rate: f64,
+    /// Period by the word of a cluster type, in seconds.
+    pub periods: BTreeMap<String, f64>,
+}
+
+/// Checks between readings: how many, over how many seconds, in how much CPU time.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    checks: f64,
+    seconds: f64,
+    cpu_seconds: f64,
+}
+
+impl Measured<'_> {
+    /// Everything that can be told from this.
+    pub fn figures(&self, diary: &Diary) -> Figures {
+        let mut figures = Figures::new();
+        let work = self.work(self.play);
+        let mut put = |name: &str, value: Option<f64>| {
+            if let Some(value) = value.filter(|value| value.is_finite()) {
+                figures.insert(name.to_owned(), value);
+            }
+        };
+        put("checks", Some(work.checks));
+        put("checks_per_second", Some(work.checks / work.seconds));
+        put("check_rate_share", Some(work.checks / work.seconds / self.nominal_rate));
+        if !self.usages.is_empty() {
+            put("cpu_ms_per_1000_checks", Some(work.cpu_seconds * 1e6 / work.checks));
+            put("cpu_percent", Some(100.0 * work.cpu_seconds / work.seconds));
+        }
+        let inside = |at: WallMs| at >= self.play.0;
+        let rss = || self.usages.iter().filter(|usage| inside(usage.at)).map(|usage| usage.rss_kib as f64);
+        let most = |values: &mut dyn Iterator<Item = f64>| values.reduce(f64::max);
+        let first = rss().next();
+        put("rss_mib", most(&mut rss()).map(|rss| rss / 1_024.0));
+        put("rss_kib_per_cluster", most(&mut rss()).map(|rss| rss / self.clusters as f64));
+        put("rss_growth_mib", most(&mut rss()).zip(first).map(|(most, first)| (most - first) / 1_024.0));
+        put("descriptors", most(&mut self.usages.iter().map(|usage| usage.descriptors as f64)));
+        put("threads", most(&mut self.usages.iter().map(|usage| usage.threads as f64)));
+        self.put_lag(&mut put);
+        let readings = || self.readings.iter().filter(|reading| inside(reading.at));
+        let plain = |name: &str| readings().filter_map(|reading| reading.plain.get(name)).copied().collect::<Vec<_>>();
+        put("events_waiting_max", most(&mut plain("fleetbeat_events_waiting").into_iter()));
+        put("events_unsaved_max", most(&mut plain("fleetbeat_events_unsaved").into_iter()));
+        put("holding_max", most(&mut plain("fleetbeat_monitor_holding").into_iter()));
+        put("metrics_max_seconds", most(&mut readings().map(|reading| reading.took_seconds)));
+        put("metrics_mib", most(&mut readings().map(|reading| reading.bytes as f64 / 1_048_576.0)));
+        self.put_outages(diary, &mut put);
+        figures
+    }
+
+    fn put_lag(&self, put: &mut impl FnMut(&str, Option<f64>)) {
+        let lag = self.lag(self.play);
+        let mut all = Buckets::default();
+        let mut worst: f64 = 0.0;
+        for (kind, buckets) in &lag {
+            all.add(buckets);
+            let p99 = buckets.percentile(0.99);
+            put(&format!("lag_p99_{}_seconds", kind.to_lowercase()), p99);
+            let share = p99.zip(self.periods.get(kind)).map_or(0.0, |(p99, period)| p99 / period);
+            worst = worst.max(share);
+        }
+        put("lag_p50_seconds", all.percentile(0.5));
+        put("lag_p99_seconds", all.percentile(0.99));
+        put("lag_p99_share_of_period", Some(worst).filter(|_| !lag.is_empty()));
+    }
+
+    fn put_outages(&self, diary: &Diary, put: &mut impl FnMut(&str, Option<f64>)) {
+        let most = |values: &[f64]| values.iter().copied().reduce(f64::max);
+        put("outages", Some(diary.outages.len() as f64));
+        put("ready_max_seconds", most(&diary.ready_seconds));
+        put("end_max_seconds", most(&diary.end_seconds));
+        put("bad_exits", Some(diary.bad_exits as f64));
+        let of_redis = diary.outages.iter().filter(|outage| outage.of == Part::Redis);
+        let drains: Vec<(f64, f64)> = of_redis.filter_map(|outage| self.drain(outage.to)).collect();
+        put("drain_max_seconds", most(&drains.iter().map(|(seconds, _)| *seconds).collect::<Vec<_>>()));
+        let rates = drains.iter().filter(|(_, waiting)| *waiting >= 100.0).map(|(seconds, waiting)| waiting / seconds);
+        put("drain_events_per_second", rates.reduce(f64::min));
+        let last = diary.outages.iter().map(|outage| outage.to).max();
+        if let (Some(last), Some(end)) = (last, self.readings.last()) {
+            let work = self.work((last + 30_000, end.at));
+            put(
+                "check_rate_share_after_outages",
+                (work.seconds > 5.0).then_some(work.checks / work.seconds / self.nominal_rate),
+            );
+        }
+    }
+
+    /// Seconds from the end of an outage until nothing waits, and how much waited.
+    fn drain(&self, from: WallMs) -> Option<(f64, f64)> {
+        let waiting = |reading: &Reading| reading.plain.get("fleetbeat_events_waiting").copied();
+        let before = self.readings.iter().rfind(|reading| reading.at <= from).and_then(waiting).unwrap_or(0.0);
+        let empty = self.readings.iter().find(|reading| reading.at > from && waiting(reading) == Some(0.0))?;
+        Some(((empty.at - from) as f64 / 1_000.0, before))
+    }
+
+    /// Work within a stretch of time; a monitor started again in between begins its counters anew.
+    pub fn work(&self, (from, to): (WallMs, WallMs)) -> Work {
+        let readings: Vec<&Reading> =
+            self.readings.iter().filter(|reading| (from..=to).contains(&reading.at)).collect();
+        let mut work = Work::default();
+        for pair in readings.windows(2) {
+            let (before, now) = (pair[0].all_checks(), pair[1].all_checks());
+            work.checks += if now >= before { now - before } else { now };
+            work.seconds += (pair[1].at - pair[0].at) as f64 / 1_000.0;
+        }
+        let (Some(first), Some(last)) = (readings.first(), readings.last()) else { return work };
+        work.cpu_seconds = self.cpu_seconds((first.at, last.at));
+        work
+    }
+
+    /// CPU time in a stretch of time, interpolated between the looks at its ends.
+    fn cpu_seconds(&self, (from, to): (WallMs, WallMs)) -> f64 {
+        let mut sum = 0.0;
+        for pair in self.usages.windows(2) {
+            let (one, other) = (&pair[0], &pair[1]);
+            let length = (other.at - one.at) as f64;
+            let inside = (other.at.min(to) - one.at.max(from)) as f64;
+            if inside > 0.0 && length > 0.0 {
+                let used = if one.pid == other.pid { other.cpu_seconds - one.cpu_seconds } else { other.cpu_seconds };
+                sum += used * inside / length;
+            }
+        }
+        sum
+    }
+
+    fn lag(&self, (from, to): (WallMs, WallMs)) -> BTreeMap<String, Buckets> {
+        let readings: Vec<&Reading> =
+            self.readings.iter().filter(|reading| (from..=to).contains(&reading.at)).collect();
+        let mut sum: BTreeMap<String, Buckets> = BTreeMap::new();
+        for pair in readings.windows(2) {
+            for (kind, buckets) in pair[1].lag_since(pair[0]) {
+                sum.entry(kind).or_default().add(&buckets);
+            }
+        }
+        sum
+    }
+}
+
+/// Percentiles and refusals of one kind of call.
+pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: impl Fn(u16) -> bool) {
+    if calls.is_empty() {
+        return;
+    }
+    let mut seconds: Vec<f64> = calls.iter().map(|call| call.seconds).collect();
+    for (share, suffix) in [(0.5, "p50"), (0.99, "p99"), (1.0, "max")] {
+        let value = percentile(&mut seconds, share).unwrap_or(f64::NAN);
+        figures.insert(format!("{name}_{suffix}_seconds"), value);
+    }
+    figures.insert(format!("{name}_calls"), calls.len() as f64);
+    let unexpected = calls.iter().filter(|call| !expected(call.status)).count();
+    figures.insert(format!("{name}_unexpected"), unexpected as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading(at: WallMs, checks: f64) -> Reading {
+        Reading { at, checks: BTreeMap::from([("healthy".to_owned(), checks)]), ..Reading::default() }
+    }
+
+    fn usage(at: WallMs, pid: u32, cpu_seconds: f64, rss_kib: u64) -> Usage {
+        Usage { at, pid, cpu_seconds, rss_kib, threads: 1, descriptors: 9 }
+    }
+
+    fn figures(readings: &[Reading], usages: &[Usage], diary: &Diary) -> Figures {
+        let measured = Measured {
+            play: (0, 10_000),
+            readings,
+            usages,
+            clusters: 10,
+            nominal_rate: 100.0,
+            periods: BTreeMap::new(),
+        };
+        measured.figures(diary)
+    }
+
+    #[test]
+    fn cost_and_pace_come_from_differences() {
+        let readings = [reading(0, 50.0), reading(10_000, 1_050.0), reading(20_000, 9_000.0)];
+        let usages = [usage(0, 1, 1.0, 2_048), usage(10_000, 1, 1.5, 4_096), usage(20_000, 1, 9.0, 1_024)];
+        let figures = figures(&readings, &usages, &Diary::default());
+        assert_eq!(
+            (figures["checks"], figures["checks_per_second"], figures["check_rate_share"]),
+            (1_000.0, 100.0, 1.0)
+        );
+        assert_eq!((figures["cpu_ms_per_1000_checks"], figures["cpu_percent"]), (500.0, 5.0));
+        assert_eq!((figures["rss_mib"], figures["rss_growth_mib"], figures["rss_kib_per_cluster"]), (4.0, 2.0, 409.6));
+    }
+
+    #[test]
+    fn a_monitor_started_again_counts_from_nothing() {
+        let readings = [reading(0, 1_000.0), reading(5_000, 1_200.0), reading(10_000, 300.0)];
+        let usages = [usage(0, 1, 8.0, 1), usage(5_000, 1, 8.5, 1), usage(10_000, 2, 0.5, 1)];
+        let figures = figures(&readings, &usages, &Diary::default());
+        assert_eq!(figures["checks"], 500.0);
+        assert_eq!(figures["cpu_percent"], 10.0);
+    }
+
+    #[test]
+    fn a_backlog_is_timed_from_the_end_of_the_outage() {
+        let waiting = |at, count| Reading {
+            plain: BTreeMap::from([("fleetbeat_events_waiting".to_owned(), count)]),
+            ..reading(at, at as f64)
+        };
+        let outage =
+            super::super::outages::Done { harm: crate::scenario::Harm::Kill, of: Part::Redis, from: 1_000, to: 4_000 };
+        let diary = Diary { outages: vec![outage], ..Diary::default() };
+        let readings = [waiting(0, 0.0), waiting(3_900, 600.0), waiting(5_000, 300.0), waiting(6_000, 0.0)];
+        let figures = figures(&readings, &[], &diary);
+        assert_eq!((figures["drain_max_seconds"], figures["drain_events_per_second"]), (2.0, 300.0));
+        assert_eq!(figures["events_waiting_max"], 600.0);
+    }
+
+    #[test]
+    fn calls_are_counted_by_what_was_expected() {
+        let mut figures = Figures::new();
+        let calls = [Call { seconds: 0.1, status: 200 }, Call { seconds: 0.3, status: 500 }];
+        put_calls(&mut figures, "get", &calls, |status| status == 200);
+        assert_eq!(
+            (figures["get_p50_seconds"], figures["get_max_seconds"], figures["get_unexpected"]),
+            (0.1, 0.3, 1.0)
+        );
+        put_calls(&mut figures, "none", &[], |_| true);
+        assert!(!figures.contains_key("none_calls"));
+    }
+}

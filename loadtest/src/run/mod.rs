@@ -1,0 +1,341 @@
+//! Running a scenario: start, register, watch, trouble, measure, judge, stop.
+
+mod api;
+mod callers;
+mod figures;
+mod outages;
+mod progress;
+mod script;
+mod stand;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::clock::{WallMs, wall_ms};
+use crate::follow::{
+    Arrivals, Notes, Usage, follow_channels, follow_live, follow_metrics, follow_process, follow_stream, read_metrics,
+};
+use crate::http::Http;
+use crate::judge::{Evidence, judge};
+use crate::report::{Report, Series};
+use crate::scenario::{Scenario, plan};
+use crate::scrape::Reading;
+use crate::spokes::{ClusterType, Served, Spoke};
+
+use callers::{Calls, Known};
+use figures::Measured;
+use outages::{Diary, Signs, carry_out};
+use progress::Progress;
+use stand::Stand;
+
+pub use outages::Done;
+pub use stand::Programs;
+
+/// Names of the bus, as fleetbeat has them by default.
+const STREAM: &str = "aiops:stream:events";
+const CHANNELS: &str = "aiops:events:cluster";
+/// Longest wait for what is still on its way at the end.
+const DRAIN: Duration = Duration::from_secs(30);
+/// What starting, registering, collecting and judging may take, besides the scenario's own times.
+const OVERHEAD: Duration = Duration::from_secs(300);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct RunOptions {
+    /// The scenario's name.
+    pub name: String,
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Where the programs are.
+    pub programs: Programs,
+    /// Whether to show bars.
+    pub progress: bool,
+}
+
+/// Runs a scenario to its end. Whatever it started has ended when this returns, also when it is dropped.
+///
+/// # Errors
+/// When something cannot be started, ends by itself, or takes far too long. A figure beyond its limit is no error.
+pub async fn run(options: &RunOptions) -> anyhow::Result<Report> {
+    let time = &options.scenario.time;
+    let own = time.warm_up_seconds * 2.0 + time.still_seconds + time.play_seconds + time.settle_seconds;
+    let limit = Duration::from_secs_f64(own) + OVERHEAD;
+    let within = timeout(limit, Run::new(options).go()).await;
+    within.unwrap_or_else(|_| bail!("the run took longer than {} s and was ended", limit.as_secs()))
+}
+
+/// A run under way.
+struct Run<'a> {
+    options: &'a RunOptions,
+    progress: Progress,
+    live: Arrivals,
+    stream: Arrivals,
+    channel: Arrivals,
+    subscribed: Notes<(WallMs, WallMs)>,
+    readings: Notes<Reading>,
+    usages: Notes<Usage>,
+    calls: Calls,
+    figures: BTreeMap<String, f64>,
+    began: WallMs,
+}
+
+impl<'a> Run<'a> {
+    fn new(options: &'a RunOptions) -> Self {
+        Self {
+            options,
+            progress: Progress::new(options.progress),
+            live: Arrivals::default(),
+            stream: Arrivals::default(),
+            channel: Arrivals::default(),
+            subscribed: Notes::default(),
+            readings: Notes::default(),
+            usages: Notes::default(),
+            calls: Calls::default(),
+            figures: BTreeMap::new(),
+            began: wall_ms(),
+        }
+    }
+
+    fn scenario(&self) -> &'a Scenario {
+        &self.options.scenario
+    }
+
+    async fn go(mut self) -> anyhow::Result<Report> {
+        let scenario = self.scenario();
+        let mut stand = Stand::start(scenario, &self.options.programs).await?;
+        let up_since = wall_ms();
+        let attached = self.options.programs.attach.is_some();
+        let log_from = if attached { api::log_end(stand.monitor.http()).await? } else { 0 };
+        let (consumer_away, away) = watch::channel(false);
+        let (pid, follows_pid) = watch::channel(stand.monitor.pid());
+        let signs = Signs { pid, consumer_away, begun: Notes::default() };
+        let followers = self.follow(&stand, log_from, away, follows_pid);
+        let known = self.register(&stand).await?;
+        self.progress.pass("still", Duration::from_secs_f64(scenario.time.still_seconds), String::new).await;
+
+        let mut diary = Diary { up: vec![(up_since, WallMs::MAX / 2)], ..Diary::default() };
+        let served = stand.swarm.served().await?;
+        let play_from = wall_ms();
+        self.play(&mut stand, &known, &signs, &mut diary).await?;
+        let play_to = wall_ms();
+        self.settle(&mut stand, &diary).await?;
+        self.put_served(served, stand.swarm.served().await?);
+        let evidence = self.collect(&stand, log_from, play_from, &diary).await?;
+        drop(followers);
+        let (usages, readings) = (self.usages.take(), self.readings.take());
+        let measured = self.measured(&stand, (play_from, play_to), &readings, &usages);
+        self.figures.extend(measured.figures(&diary));
+        self.put_calls();
+        drop(stand);
+        let verdict = tokio::task::spawn_blocking(move || judge(&evidence)).await?;
+        self.figures.extend(verdict.figures.clone());
+        let series = Series { play: (play_from, play_to), usages, readings, outages: diary.outages, verdict };
+        Ok(Report::new(&self.options.name, scenario, self.began, self.figures, series))
+    }
+
+    /// Starts everything that notes what arrives.
+    fn follow(
+        &self,
+        stand: &Stand,
+        log_from: i64,
+        away: watch::Receiver<bool>,
+        pid: watch::Receiver<Option<u32>>,
+    ) -> JoinSet<()> {
+        let mut followers = JoinSet::new();
+        followers.spawn(follow_live(stand.monitor.http().clone(), log_from, self.live.clone()));
+        followers.spawn(follow_process(pid, self.usages.clone()));
+        if let Some(address) = stand.redis_address() {
+            followers.spawn(follow_stream(address, STREAM.to_owned(), away, self.stream.clone()));
+            let channels = follow_channels(address, CHANNELS.to_owned(), self.channel.clone(), self.subscribed.clone());
+            followers.spawn(channels);
+        }
+        followers
+    }
+
+    /// Registers the fleet and waits until every cluster was checked once.
+    async fn register(&mut self, stand: &Stand) -> anyhow::Result<Known> {
+        let fleet = stand.swarm.registrations().await?;
+        let (begin, http) = (Instant::now(), stand.monitor.http());
+        let bar = self.progress.bar("register", fleet.len() as u64);
+        let ids = api::register(http, &fleet, |more| bar.inc(more as u64)).await?;
+        bar.finish_and_clear();
+        self.put("registered_seconds", begin.elapsed().as_secs_f64());
+        let patience = Duration::from_secs_f64(self.scenario().time.warm_up_seconds);
+        let checked = self.all_checked(http, fleet.len(), 0.0, patience).await;
+        self.put("all_checked_seconds", checked.map_or(f64::INFINITY, |_| begin.elapsed().as_secs_f64()));
+        let sample = fleet.into_iter().take(64).collect();
+        Ok(Known { ids: Arc::new(ids), sample: Arc::new(sample) })
+    }
+
+    /// Waits until every cluster was checked after the given time.
+    async fn all_checked(&self, http: &Http, clusters: usize, after_seconds: f64, patience: Duration) -> Option<()> {
+        let (begin, bar) = (Instant::now(), self.progress.bar("checked", clusters as u64));
+        while begin.elapsed() < patience {
+            if let Ok(reading) = read_metrics(http).await {
+                let checked = reading.last_checks.iter().filter(|at| **at >= after_seconds).count();
+                bar.set_position(checked as u64);
+                if checked >= clusters {
+                    bar.finish_and_clear();
+                    return Some(());
+                }
+            }
+            sleep(Duration::from_millis(250 + clusters as u64 / 10)).await;
+        }
+        bar.finish_and_clear();
+        self.progress.say("not every cluster was checked in time");
+        None
+    }
+
+    /// Plays the troubles, carries out the outages, and lets callers call.
+    async fn play(&mut self, stand: &mut Stand, known: &Known, signs: &Signs, diary: &mut Diary) -> anyhow::Result<()> {
+        let scenario = self.scenario();
+        let script = script::compose(scenario, stand.swarm.spokes());
+        self.put("script_changes", script.changes.len() as f64);
+        let http = stand.monitor.http().clone();
+        let every = Duration::from_secs_f64(scenario.time.scrape_seconds);
+        self.readings.push(read_metrics(&http).await.context("the monitor has no metrics")?);
+        let mut followers = JoinSet::new();
+        followers.spawn(follow_metrics(http.clone(), every, self.readings.clone()));
+        let callers = callers::start(&scenario.callers, &http, known, &self.calls);
+        stand.swarm.play(&script).await?;
+        let outages = plan(&scenario.outages, scenario.cycles.as_ref(), scenario.fleet.seed);
+        let time = Duration::from_secs_f64(scenario.time.play_seconds);
+        let (_, carried) = tokio::join!(
+            self.progress.pass("play", time, || self.message(signs)),
+            carry_out(stand, &outages, signs, diary)
+        );
+        carried?;
+        drop(callers);
+        drop(followers);
+        if let Ok(last) = read_metrics(&http).await {
+            self.readings.push(last);
+        }
+        Ok(())
+    }
+
+    fn message(&self, signs: &Signs) -> String {
+        let rate = self.readings.with_last(|last| last.map_or(0.0, Reading::all_checks));
+        let (live, stream) = (self.live.events.len(), self.stream.events.len());
+        let outage = signs.begun.with_last(|last| last.cloned()).unwrap_or_default();
+        format!("{rate} checks, {live} events live, {stream} on the stream {outage}")
+    }
+
+    /// Lets the last changes be noticed, and everything arrive that is on its way.
+    async fn settle(&mut self, stand: &mut Stand, diary: &Diary) -> anyhow::Result<()> {
+        let http = stand.monitor.http().clone();
+        if let Some(last_start) = diary.last_start {
+            let patience = Duration::from_secs_f64(self.scenario().time.warm_up_seconds);
+            let clusters = stand.swarm.spokes().len();
+            let checked = self.all_checked(&http, clusters, last_start as f64 / 1_000.0, patience).await;
+            let took = (wall_ms() - last_start) as f64 / 1_000.0;
+            self.put("all_checked_after_restart_seconds", checked.map_or(f64::INFINITY, |()| took));
+        }
+        let mut followers = JoinSet::new();
+        followers.spawn(follow_metrics(http.clone(), Duration::from_secs(2), self.readings.clone()));
+        let time = Duration::from_secs_f64(self.scenario().time.settle_seconds);
+        self.progress.pass("settle", time, || format!("{} events live", self.live.events.len())).await;
+        drop(followers);
+        let begin = Instant::now();
+        while begin.elapsed() < DRAIN {
+            let reading = read_metrics(&http).await?;
+            let open = |name: &str| reading.plain.get(name).copied().unwrap_or(0.0);
+            let left = open("fleetbeat_events_waiting") + open("fleetbeat_events_unsaved");
+            self.readings.push(reading);
+            if left == 0.0 {
+                break;
+            }
+            sleep(Duration::from_millis(250)).await;
+        }
+        // What was acknowledged a moment ago is still on its way to the readers.
+        sleep(Duration::from_millis(1_500)).await;
+        Ok(())
+    }
+
+    async fn collect(
+        &mut self,
+        stand: &Stand,
+        log_from: i64,
+        play_from: WallMs,
+        diary: &Diary,
+    ) -> anyhow::Result<Evidence> {
+        let scenario = self.scenario();
+        let http = stand.monitor.http();
+        let end = wall_ms();
+        let live = self.live.events.take();
+        let (log, mut misshapen) = api::log(http, log_from).await?;
+        for arrivals in [&self.live, &self.stream, &self.channel] {
+            misshapen.extend(arrivals.misshapen.take());
+        }
+        let redis = stand.redis_address().is_some();
+        let up = diary.up.iter().map(|(from, to)| (*from, (*to).min(end))).collect();
+        let name = |spoke: &Spoke| (spoke.name.clone(), script::cadence(scenario, spoke.cluster_type));
+        let at_end = api::states(http).await?;
+        self.put("clusters", stand.swarm.spokes().len() as f64);
+        Ok(Evidence {
+            expect: scenario.expect,
+            cadences: stand.swarm.spokes().iter().map(name).collect::<HashMap<_, _>>(),
+            truth: stand.swarm.truth().await?,
+            span: (self.began, end),
+            play_from,
+            up,
+            // Newer events than the collected arrivals could hold are no evidence.
+            log: log.into_iter().filter(|record| record.at <= end).collect(),
+            log_is_whole: log_from == 0,
+            final_states: at_end,
+            live,
+            stream: redis.then(|| self.stream.events.take()),
+            channel: redis.then(|| self.channel.events.take()),
+            subscribed: self.subscribed.take(),
+            misshapen,
+            restarted: diary.restarted,
+        })
+    }
+
+    fn measured<'b>(
+        &self,
+        stand: &Stand,
+        play: (WallMs, WallMs),
+        readings: &'b [Reading],
+        usages: &'b [Usage],
+    ) -> Measured<'b> {
+        let period = |kind| self.scenario().cadence(kind).0 as f64 / 1_000.0;
+        let word = |kind: ClusterType| kind.to_string().to_uppercase().replace('-', "_");
+        let spokes = stand.swarm.spokes();
+        Measured {
+            play,
+            readings,
+            usages,
+            clusters: spokes.len(),
+            nominal_rate: spokes.iter().map(|spoke| 1.0 / period(spoke.cluster_type)).sum(),
+            periods: ClusterType::ALL.into_iter().map(|kind| (word(kind), period(kind))).collect(),
+        }
+    }
+
+    fn put(&mut self, name: &str, value: f64) {
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    fn put_served(&mut self, before: Served, after: Served) {
+        self.put("handshakes", (after.handshakes - before.handshakes) as f64);
+        self.put("resumed_handshakes", (after.resumed - before.resumed) as f64);
+        self.put("requests", (after.requests - before.requests) as f64);
+        self.put("spokes_out_of_descriptors", after.turned_away as f64);
+    }
+
+    fn put_calls(&mut self) {
+        let well = |status: u16| (200..300).contains(&status);
+        figures::put_calls(&mut self.figures, "get", &self.calls.gets.take(), well);
+        figures::put_calls(&mut self.figures, "list", &self.calls.lists.take(), well);
+        // 503 is what a writer is promised while the database is away.
+        figures::put_calls(&mut self.figures, "write", &self.calls.writes.take(), |status| {
+            well(status) || status == 503
+        });
+        figures::put_calls(&mut self.figures, "churn", &self.calls.churn.take(), well);
+    }
+}
