@@ -27,10 +27,10 @@ pub struct RunArguments {
     /// Use the fleetbeat that answers at this URL; it must have been started with the scenario's settings
     #[arg(long)]
     attach: Option<String>,
-    /// So many times as many clusters, callers and random outages
+    /// So many times as many clusters and callers
     #[arg(long)]
     scale: Option<f64>,
-    /// Play for so many minutes
+    /// Play for so many minutes; outages and troubles keep their place in the play, random outages their pace
     #[arg(long)]
     minutes: Option<f64>,
     /// The short form of the scenario
@@ -91,7 +91,9 @@ fn options(arguments: &RunArguments) -> anyhow::Result<RunOptions> {
         scenario.scale(factor);
     }
     scenario.fleet.seed = arguments.seed.unwrap_or(scenario.fleet.seed);
-    scenario.time.play_seconds = arguments.minutes.map_or(scenario.time.play_seconds, |minutes| minutes * 60.0);
+    if let Some(minutes) = arguments.minutes {
+        scenario.stretch(minutes * 60.0);
+    }
     for setting in &arguments.settings {
         let (key, value) = setting.split_once('=').with_context(|| format!("`{setting}` is not KEY=VALUE"))?;
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());

@@ -16,7 +16,35 @@ macro_rules! library {
     };
 }
 
-library!["steady"];
+library![
+    "steady",
+    "cost-5000",
+    "first-start",
+    "restart",
+    "single-deaths",
+    "third-dies",
+    "blackholed-30",
+    "region-outage",
+    "flapping",
+    "slow-spokes",
+    "certificate-expiry",
+    "churn",
+    "api-readers",
+    "hostile-tenth",
+    "soak",
+    "transitions-10min",
+    "sigstop-60",
+    "uplink-gone",
+    "kill9-loop",
+    "redis-killed",
+    "redis-stopped",
+    "redis-blackholed",
+    "postgres-killed",
+    "postgres-stopped",
+    "both-gone",
+    "consumer-killed",
+    "fault-cycles",
+];
 
 /// The scenario of this name.
 pub fn find(name: &str) -> Option<&'static Named> {

@@ -261,6 +261,23 @@ impl Scenario {
         self.callers.churn_per_second *= factor;
         self.callers.gets_per_second *= factor;
         self.callers.listeners = (self.callers.listeners as f64 * factor).round() as usize;
+    }
+
+    /// Makes the play so many seconds long, with everything that happens in it at the same place.
+    pub fn stretch(&mut self, play_seconds: f64) {
+        let factor = play_seconds / self.time.play_seconds;
+        self.time.play_seconds = play_seconds;
+        for trouble in &mut self.troubles {
+            if let Trouble::Behave(behave) = trouble {
+                behave.at_seconds *= factor;
+                behave.over_seconds *= factor;
+                behave.for_seconds = behave.for_seconds.map(|seconds| seconds * factor);
+            }
+        }
+        for outage in &mut self.outages {
+            outage.at_seconds *= factor;
+            outage.for_seconds *= factor;
+        }
         if let Some(cycles) = &mut self.cycles {
             cycles.count = ((cycles.count as f64 * factor).round() as usize).max(1);
         }
@@ -342,6 +359,14 @@ short: {fleet: {clusters: 10}, limits: {lag_p99_seconds: '< 1'}}
     fn an_unknown_key_is_named() {
         let error = Scenario::parse(&SMALL.replace("play_seconds", "play_secs"), false).unwrap_err().to_string();
         assert!(error.contains("play_secs"), "{error}");
+    }
+
+    #[test]
+    fn a_longer_play_moves_what_happens_in_it() {
+        let mut scenario = Scenario::parse(SMALL, false).unwrap();
+        scenario.stretch(120.0);
+        let Some(Trouble::Behave(behave)) = scenario.troubles.first() else { panic!("{scenario:?}") };
+        assert_eq!((scenario.time.play_seconds, behave.at_seconds), (120.0, 2.0));
     }
 
     #[test]
