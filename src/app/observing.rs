@@ -47,14 +47,15 @@ pub(super) struct Witness {
 pub(super) async fn observe(mut witness: Witness) {
     let mut waiting: Vec<Gap> = witness.gap.take().into_iter().collect();
     let mut lost = read_marker(&witness.marker);
-    let mut seen = witness.clock.wall();
+    let mut seen = witness.clock.now();
     let mut marked = false;
     loop {
         let now = witness.clock.wall();
-        if now - seen > NOTICEABLE {
-            waiting.push(gap(seen, now, "stalled"));
+        let away = TimeDelta::from_std(witness.clock.now() - seen).unwrap_or_default();
+        if away > NOTICEABLE {
+            waiting.push(gap(now - away, now, "stalled"));
         }
-        seen = now;
+        seen = witness.clock.now();
         if !waiting.is_empty() && witness.store.append(&[], &waiting).await.is_ok() {
             waiting.clear();
         }
