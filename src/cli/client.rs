@@ -14,7 +14,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -24,6 +24,8 @@ use super::connection::Connection;
 use super::error::{CliError, Refusal};
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// Idle connections are closed by us, before the server would: it does after 10 s.
+const KEPT_FOR: Duration = Duration::from_secs(4);
 /// Largest answer read, in bytes: a list of 500 clusters is below 2 MB.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -66,7 +68,9 @@ impl Client {
         tcp.set_nodelay(true);
         let connector =
             HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(tcp);
-        let pool = Pool::builder(TokioExecutor::new()).build(connector);
+        let mut pool = Pool::builder(TokioExecutor::new());
+        pool.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT_FOR);
+        let pool = pool.build(connector);
         Ok(Self { base, pool, timeout: connection.timeout() })
     }
 

@@ -15,11 +15,11 @@ use super::table::{self, Cell};
 /// The fleet as a whole
 #[derive(Args)]
 pub struct FleetArguments {
-    #[command(flatten)]
-    connection: Connection,
     /// How to write the answer
     #[arg(short, long, value_enum, global = true, default_value_t, value_name = "FORMAT")]
     output: PlainFormat,
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     command: Command,
 }

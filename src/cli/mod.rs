@@ -63,8 +63,8 @@ Exit codes:
                   so when one changes."
 )]
 struct Cli {
-    /// Colours: `auto` on a terminal only (and never with NO_COLOR set)
-    #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN")]
+    /// Colours: `always`, `never`, or `auto`: on a terminal only, and never with NO_COLOR set
+    #[arg(long, value_enum, default_value_t, global = true, value_name = "WHEN", hide_possible_values = true)]
     color: ColorChoice,
     #[command(subcommand)]
     command: Command,

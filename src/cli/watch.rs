@@ -26,8 +26,6 @@ Examples:
 
 When the connection is lost it is made again, and no event is missed. Ends with Ctrl-C.")]
 pub struct WatchArguments {
-    #[command(flatten)]
-    connection: Connection,
     /// Label selector as in Kubernetes
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "cluster")]
     selector: Option<String>,
@@ -43,6 +41,8 @@ pub struct WatchArguments {
     /// How to write an event
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: EventFormat,
+    #[command(flatten)]
+    connection: Connection,
 }
 
 /// Does it, until killed.

@@ -64,19 +64,29 @@ struct Item {
     refusal: Option<Refusal>,
 }
 
+/// What a file holds, in its order: clusters to send, and what can be told without sending it.
+struct Load {
+    steps: Vec<Result<Value, Item>>,
+    from_kubeconfig: bool,
+}
+
 /// Does it.
 pub async fn run(desk: &Desk, arguments: &ImportArguments) -> Result<(), CliError> {
-    let (clusters, mut items) = read(arguments)?;
-    items.extend(if arguments.dry_run { rehearse(desk, &clusters).await? } else { send(desk, clusters).await? });
+    let load = read(arguments)?;
+    let clusters: Vec<_> = load.steps.iter().filter_map(|step| step.as_ref().ok().cloned()).collect();
+    let sent = if arguments.dry_run { rehearse(desk, &clusters).await? } else { send(desk, &clusters).await? };
+    let mut sent = sent.into_iter();
+    let settled = load.steps.into_iter().filter_map(|step| step.map_or_else(Some, |_| sent.next()));
+    let items: Vec<Item> = settled.collect();
     let failed = items.iter().filter(|item| item.result == "failed").count();
     tell(desk, &items)?;
-    if arguments.kubeconfig.is_some() && !matches!(desk.format, Format::Json | Format::Yaml) {
+    if load.from_kubeconfig && !matches!(desk.format, Format::Json | Format::Yaml) {
         eprintln!("{}", desk.paint.faint("credentials were not imported: these clusters are probed without any"));
     }
     if failed == 0 { Ok(()) } else { Err(CliError::Partly(format!("{failed} of {} failed", items.len()))) }
 }
 
-fn read(arguments: &ImportArguments) -> Result<(Vec<Value>, Vec<Item>), CliError> {
+fn read(arguments: &ImportArguments) -> Result<Load, CliError> {
     let path = arguments.kubeconfig.as_deref().or(arguments.file.as_deref()).unwrap_or(Path::new("-"));
     let content = parse(&text(path)?).map_err(|why| CliError::Failed(anyhow::anyhow!("{}: {why}", path.display())))?;
     let is_kubeconfig = content.get("contexts").is_some() || content.get("kind").is_some_and(|kind| kind == "Config");
@@ -100,23 +110,21 @@ fn read(arguments: &ImportArguments) -> Result<(Vec<Value>, Vec<Item>), CliError
         }
         cluster
     });
-    Ok((filled.collect(), Vec::new()))
+    Ok(Load { steps: filled.map(Ok).collect(), from_kubeconfig: false })
 }
 
-fn read_contexts(content: Value, arguments: &ImportArguments) -> Result<(Vec<Value>, Vec<Item>), CliError> {
+fn read_contexts(content: Value, arguments: &ImportArguments) -> Result<Load, CliError> {
     let config: Kubeconfig = serde_json::from_value(content).map_err(CliError::failed("this is no kubeconfig"))?;
-    let (mut clusters, mut items) = (Vec::new(), Vec::new());
-    for (context, found) in config.contexts(&arguments.contexts).map_err(CliError::Usage)? {
-        match found {
-            Found::Cluster(mut fields) => {
-                arguments.traits.fill(&mut fields);
-                clusters.push(fields.into());
-            }
-            Found::SameAs(other) => items.push(Item::skipped(context, format!("the same cluster as context {other}"))),
-            Found::Unfit(why) => items.push(Item::failed(context, why)),
+    let found = config.contexts(&arguments.contexts).map_err(CliError::Usage)?;
+    let steps = found.into_iter().map(|(context, found)| match found {
+        Found::Cluster(mut fields) => {
+            arguments.traits.fill(&mut fields);
+            Ok(fields.into())
         }
-    }
-    Ok((clusters, items))
+        Found::SameAs(other) => Err(Item::skipped(context, format!("the same cluster as context {other}"))),
+        Found::Unfit(why) => Err(Item::failed(context, why)),
+    });
+    Ok(Load { steps: steps.collect(), from_kubeconfig: true })
 }
 
 fn text(path: &Path) -> Result<String, CliError> {
@@ -156,7 +164,7 @@ fn judge(cluster: &Value, known: &std::collections::HashSet<String>) -> Item {
     }
 }
 
-async fn send(desk: &Desk, clusters: Vec<Value>) -> Result<Vec<Item>, CliError> {
+async fn send(desk: &Desk, clusters: &[Value]) -> Result<Vec<Item>, CliError> {
     let bar = bar(clusters.len());
     let mut items = Vec::with_capacity(clusters.len());
     for batch in clusters.chunks(BATCH) {

@@ -25,11 +25,11 @@ pub use list::{Filter, select};
 /// Register, look at, import and remove clusters
 #[derive(Args)]
 pub struct ClustersArguments {
-    #[command(flatten)]
-    connection: Connection,
     /// How to write the answer
     #[arg(short, long, value_enum, global = true, default_value_t, value_name = "FORMAT")]
     output: Format,
+    #[command(flatten)]
+    connection: Connection,
     #[command(subcommand)]
     command: Command,
 }

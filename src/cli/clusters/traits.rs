@@ -11,10 +11,10 @@ pub struct Traits {
     /// What part it plays: decides how often it is checked [the server's default: SPOKE]
     #[arg(long = "type", value_parser = words::cluster_type(), ignore_case = true, value_name = "TYPE")]
     cluster_type: Option<String>,
-    /// [the server's default: DEVELOPMENT]
+    /// What it is used for [the server's default: DEVELOPMENT]
     #[arg(long, value_parser = words::environment(), ignore_case = true)]
     environment: Option<String>,
-    /// [the server's default: OPENSHIFT]
+    /// What it runs [the server's default: OPENSHIFT]
     #[arg(long, value_parser = words::platform(), ignore_case = true)]
     platform: Option<String>,
     /// Where it is

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use fleetbeat_loadtest::spokes::Fleet;
 
 use super::error::CliError;
 use super::paint::Paint;
@@ -65,15 +66,16 @@ fn minutes(text: &str) -> Result<f64, String> {
 pub fn run(arguments: &DemoArguments, paint: Paint) -> Result<(), CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::failed("cannot start a runtime"))?;
-    let ended = runtime.block_on(perform(arguments, paint));
+    let fleet = stage::start_fleet(arguments)?;
+    let ended = runtime.block_on(perform(fleet, arguments, paint));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
 }
 
-async fn perform(arguments: &DemoArguments, paint: Paint) -> Result<(), CliError> {
+async fn perform(fleet: Fleet, arguments: &DemoArguments, paint: Paint) -> Result<(), CliError> {
     let mut shutdown = Shutdown::listen()?;
     let stage = tokio::select! {
-        stage = Stage::set_up(arguments) => stage?,
+        stage = Stage::set_up(fleet, arguments) => stage?,
         () = shutdown.asked() => return Ok(()),
     };
     let show = Show::new(&stage, paint);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use fleetbeat_loadtest::spokes::{ClusterType, Fleet, FleetError, FleetOptions, Ports, Script, ScriptOptions};
+use fleetbeat_loadtest::spokes::{ClusterType, Fleet, FleetOptions, Ports, Script, ScriptOptions};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -33,10 +33,10 @@ const FIRST_TROUBLE_MS: u64 = 2_000;
 
 /// Period and deadline of each type's checks, in milliseconds: short, so that something is to be seen.
 pub const PACE: [(ClusterType, &str, u64, u64); 4] = [
-    (ClusterType::Hub, "hub", 2_000, 1_000),
-    (ClusterType::Spoke, "spoke", 3_000, 1_500),
-    (ClusterType::Edge, "edge", 4_000, 2_000),
-    (ClusterType::FarEdge, "far_edge", 5_000, 2_500),
+    (ClusterType::Hub, "hub", 2_000, 2_000),
+    (ClusterType::Spoke, "spoke", 3_000, 2_500),
+    (ClusterType::Edge, "edge", 4_000, 3_000),
+    (ClusterType::FarEdge, "far_edge", 5_000, 4_000),
 ];
 
 /// Everything that runs.
@@ -50,12 +50,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Starts the clusters and the monitor. Nothing is registered yet.
+    /// Starts the monitor. Nothing is registered yet.
     ///
     /// # Errors
-    /// When something does not start: addresses or descriptors are missing.
-    pub async fn set_up(arguments: &DemoArguments) -> Result<Self, CliError> {
-        let fleet = start_fleet(arguments).map_err(CliError::failed("the simulated clusters cannot be started"))?;
+    /// When it does not start.
+    pub async fn set_up(fleet: Fleet, arguments: &DemoArguments) -> Result<Self, CliError> {
         let data = tempfile::Builder::new().prefix("fleetbeat-demo-").tempdir().context("no temporary directory")?;
         let settings = settings(arguments, &data)?;
         logging::begin(&settings.log)?;
@@ -121,11 +120,17 @@ pub fn certain_after_ms() -> u64 {
     slowest + RECHECK_MS + MARGIN_MS
 }
 
-/// On the usual ports where they are free, else on any: another fleet may be running.
-fn start_fleet(arguments: &DemoArguments) -> Result<Fleet, FleetError> {
+/// Starts the simulated clusters: on the usual ports where they are free, else on any, since another fleet may be running.
+/// Not to be called in a runtime: a fleet that does not start ends the runtime it brought.
+///
+/// # Errors
+/// When addresses or descriptors are missing.
+pub fn start_fleet(arguments: &DemoArguments) -> Result<Fleet, CliError> {
     let usual = FleetOptions { count: arguments.spokes.into(), seed: arguments.seed, ..FleetOptions::default() };
     let any = FleetOptions { ports: Ports::ANY, ..usual.clone() };
-    Fleet::start_on_own_threads(&usual, SPOKE_THREADS).or_else(|_| Fleet::start_on_own_threads(&any, SPOKE_THREADS))
+    Fleet::start_on_own_threads(&usual, SPOKE_THREADS)
+        .or_else(|_| Fleet::start_on_own_threads(&any, SPOKE_THREADS))
+        .map_err(CliError::failed("the simulated clusters cannot be started"))
 }
 
 /// Settings of the demo alone: no file, nothing from the environment.

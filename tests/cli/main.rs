@@ -1,0 +1,13 @@
+//! The command line as its users meet it: the real binary, asked by hand, in front of a real server.
+#![cfg(test)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod clusters;
+mod demo;
+mod desk;
+mod events;
+mod import;
+mod serving;
+mod steady;
