@@ -66,7 +66,7 @@ struct Item {
 
 /// What a file holds, in its order: clusters to send, and what can be told without sending it.
 struct Load {
-    steps: Vec<Result<Value, Item>>,
+    steps: Vec<Result<Value, Box<Item>>>,
     from_kubeconfig: bool,
 }
 
@@ -76,7 +76,7 @@ pub async fn run(desk: &Desk, arguments: &ImportArguments) -> Result<(), CliErro
     let clusters: Vec<_> = load.steps.iter().filter_map(|step| step.as_ref().ok().cloned()).collect();
     let sent = if arguments.dry_run { rehearse(desk, &clusters).await? } else { send(desk, &clusters).await? };
     let mut sent = sent.into_iter();
-    let settled = load.steps.into_iter().filter_map(|step| step.map_or_else(Some, |_| sent.next()));
+    let settled = load.steps.into_iter().filter_map(|step| step.map_or_else(|told| Some(*told), |_| sent.next()));
     let items: Vec<Item> = settled.collect();
     let failed = items.iter().filter(|item| item.result == "failed").count();
     tell(desk, &items)?;
@@ -121,8 +121,8 @@ fn read_contexts(content: Value, arguments: &ImportArguments) -> Result<Load, Cl
             arguments.traits.fill(&mut fields);
             Ok(fields.into())
         }
-        Found::SameAs(other) => Err(Item::skipped(context, format!("the same cluster as context {other}"))),
-        Found::Unfit(why) => Err(Item::failed(context, why)),
+        Found::SameAs(other) => Err(Item::skipped(context, format!("the same cluster as context {other}")).into()),
+        Found::Unfit(why) => Err(Item::failed(context, why).into()),
     });
     Ok(Load { steps: steps.collect(), from_kubeconfig: true })
 }
