@@ -193,7 +193,7 @@ impl<'a> Show<'a> {
         let verdict = if all_well { paint.good(&verdict) } else { paint.bad(&verdict) };
         let mut text = format!("\n{} changes of state that happened, {} that did not", verdict, tally.invented);
         if tally.fresh > 0 {
-            text += &paint.faint(&format!(" ({} more are too recent to have been noticed)", tally.fresh));
+            text += &paint.faint(&format!(" (and {} too recent to have been noticed)", tally.fresh));
         }
         if let (Some(median), Some(slowest)) = (tally.delay(0.5), tally.delay(1.0)) {
             let seconds = |delay: TimeDelta| delay.num_milliseconds() as f64 / 1_000.0;
