@@ -7,10 +7,11 @@ use super::error::CliError;
 /// Code of a process that was told twice to end.
 const IMPATIENT: i32 = 130;
 
-/// SIGINT (Ctrl-C) and SIGTERM.
+/// SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal was closed).
 pub struct Shutdown {
     interrupt: Signal,
     terminate: Signal,
+    hangup: Signal,
 }
 
 impl Shutdown {
@@ -20,7 +21,11 @@ impl Shutdown {
     /// When the system refuses.
     pub fn listen() -> Result<Self, CliError> {
         let listen = |kind| signal(kind).map_err(CliError::failed("cannot listen for signals"));
-        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Self {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     /// Waits for the first signal.
@@ -28,6 +33,7 @@ impl Shutdown {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 

@@ -61,8 +61,10 @@ async fn a_watcher_may_choose_by_label_by_cluster_and_by_type() {
     let desk = Desk::open().await;
     desk.add_dead("mine", &["--label", "team=core"]).await;
     let by_label = Watching::begin(&desk, &["-l", "team=core", "-o", "json", "--after", "0"]);
-    let by_cluster = Watching::begin(&desk, &["--cluster", "mine", "--event", "cluster_deleted"]);
+    let types = "cluster_status_changed,cluster_deleted";
+    let by_cluster = Watching::begin(&desk, &["--cluster", "mine", "--event", types, "--after", "0"]);
     by_label.until("OFFLINE").await;
+    by_cluster.until("OFFLINE").await;
     desk.add_dead("theirs", &["--label", "team=other"]).await;
     desk.add_dead("mine-too", &["--label", "team=core"]).await;
     desk.ask(&["clusters", "rm", "theirs", "mine", "mine-too", "--yes"]).expect(0);
@@ -76,7 +78,7 @@ async fn a_watcher_may_choose_by_label_by_cluster_and_by_type() {
     let events: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(events.len(), 6);
     assert!(!log.contains("theirs"), "{log}");
-    assert_eq!(by_cluster.running.log().lines().count(), 1);
+    assert_eq!(by_cluster.running.log().lines().count(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
