@@ -43,6 +43,10 @@ conformance! {
         a_reader_that_follows_the_head_misses_nothing;
     history: transitions_are_read_newest_first, rollups_are_read_oldest_first, gaps_concern_a_cluster_or_everybody,
         the_janitor_removes_what_is_old_in_small_batches, a_pruned_log_keeps_its_sequences_and_its_head;
+    credentials: what_is_kept_comes_back_as_it_was, parts_are_replaced_and_removed_one_by_one,
+        an_unregistered_cluster_keeps_nothing, a_change_of_the_cluster_takes_what_it_unbinds,
+        a_row_that_was_moved_or_changed_does_not_open, another_key_opens_nothing,
+        a_rotated_key_reseals_everything_and_a_running_process_follows, nothing_secret_stands_in_the_database;
     opening: opening_again_finds_everything, a_closed_store_says_that_it_is_unavailable,
         a_database_newer_than_the_binary_is_refused, several_may_open_a_new_database_at_once,
         nobody_else_may_read_an_embedded_database, no_password_is_displayed;

@@ -86,7 +86,7 @@ impl Dialer {
         deadline: &mut Deadline,
         wait: Duration,
     ) -> Result<TlsStream<TcpStream>, Trouble> {
-        let name = site.server_name.clone().ok_or(Trouble::Failed(Cause::Tls))?;
+        let name = tls.server_name.clone().or_else(|| site.server_name.clone()).ok_or(Trouble::Failed(Cause::Tls))?;
         let permit = permit(&self.handshakes, wait, NotRun::NoPermit);
         let permit = deadline.paused(permit).await.map_err(Trouble::NotRun)?;
         let mut handshake = TlsConnector::from(tls.config.clone()).connect(name, stream);

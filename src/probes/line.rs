@@ -6,11 +6,12 @@ use bytes::Bytes;
 use fleetbeat_actors::{
     health::{Cause, Endpoint, Failure, NotRun, Outcome},
     ports::Poke,
+    roll::ClusterId,
     target::Cadence,
 };
 use http_body_util::Empty;
 use hyper::{Request, header, header::HeaderValue};
-use secrecy::ExposeSecret;
+use secrecy::{ExposeSecret, zeroize::Zeroizing};
 use tokio::time::Instant;
 
 use super::{
@@ -22,13 +23,15 @@ use super::{
     trouble::Trouble,
     wire::{Answer, Lineage, Wire},
 };
-use crate::credentials::{Credential, Lookup};
+use crate::credentials::{Binding, Lookup, Part};
 
 /// The line to one endpoint.
 pub(super) struct Line {
     endpoint: Endpoint,
     address: Address,
     site: Option<Site>,
+    /// Secrets bound to another place do not travel here.
+    binding: Option<Binding>,
     tls: Option<Tls>,
     kept: Option<Wire>,
     lineage: Arc<Lineage>,
@@ -36,10 +39,14 @@ pub(super) struct Line {
 }
 
 /// The circumstances of one check, the same for all its lines.
+#[derive(Clone, Copy)]
 pub(super) struct Round<'a> {
+    pub(super) id: ClusterId,
     pub(super) shared: &'a Shared,
     pub(super) cadence: Cadence,
     pub(super) credentials: &'a Lookup,
+    /// Are these the stored credentials, which may be newer by the time that they are refused?
+    pub(super) stored: bool,
     pub(super) fresh: bool,
     pub(super) poke: &'a Poke,
 }
@@ -64,12 +71,32 @@ impl Round<'_> {
     fn permit_wait(&self) -> Duration {
         self.shared.options.permit_wait.min(self.cadence.period)
     }
+
+    /// The stored credentials, when they have changed since this round began.
+    fn newer(&self) -> Option<Lookup> {
+        let Lookup::Some(used) = self.credentials else { return None };
+        if !self.stored {
+            return None;
+        }
+        match self.shared.credentials.get(self.id) {
+            Lookup::Some(now) if now.version != used.version => Some(Lookup::Some(now)),
+            Lookup::Some(_) | Lookup::None | Lookup::Unavailable => None,
+        }
+    }
+}
+
+/// The part of a credential that may be used on a line.
+#[derive(Clone, Copy)]
+struct Grant<'a> {
+    version: u64,
+    part: &'a Part,
 }
 
 impl Line {
     pub(super) fn new(endpoint: Endpoint, address: Address) -> Self {
         let site = Site::parse(endpoint, &address);
-        Self { endpoint, address, site, tls: None, kept: None, lineage: Arc::default(), bearer: None }
+        let binding = Binding::of(&address.url, address.ca_bundle.as_deref());
+        Self { endpoint, address, site, binding, tls: None, kept: None, lineage: Arc::default(), bearer: None }
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -103,15 +130,15 @@ impl Line {
     }
 
     fn carries_secret(&self, round: &Round<'_>) -> bool {
-        self.credential(round).is_some_and(|c| grants(c, self.endpoint))
+        self.grant(round).is_some()
     }
 
-    /// The credential that may be used on this line: none without TLS.
-    fn credential<'a>(&self, round: &Round<'a>) -> Option<&'a Credential> {
-        match round.credentials {
-            Lookup::Some(credential) if self.is_secure() => Some(credential),
-            Lookup::Some(_) | Lookup::None | Lookup::Unavailable => None,
-        }
+    /// What may be used on this line: nothing without TLS, nothing that is bound to another place.
+    fn grant<'a>(&self, round: &Round<'a>) -> Option<Grant<'a>> {
+        let Lookup::Some(credential) = round.credentials else { return None };
+        let part = credential.part(self.endpoint)?;
+        let at_home = part.bound_to.as_ref().is_none_or(|bound| self.binding.as_ref() == Some(bound));
+        (self.is_secure() && at_home).then_some(Grant { version: credential.version, part })
     }
 
     async fn admitted(&mut self, round: &Round<'_>) -> Result<(Timed, bool), Trouble> {
@@ -121,50 +148,68 @@ impl Line {
         let permit = permit(&round.shared.in_flight, round.permit_wait(), NotRun::NoPermit).await;
         let _permit = permit.map_err(Trouble::NotRun)?;
         let mut deadline = Deadline::after(round.cadence.deadline);
+        // A refusal counts only when the credentials did not change meanwhile. The deadline ends it in any case.
+        let mut credentials = round.credentials.clone();
+        loop {
+            let round = Round { credentials: &credentials, ..*round };
+            let (timed, authenticated) = self.asked(&round, &mut deadline).await?;
+            match round.newer() {
+                Some(newer) if timed.answer.status == 401 => credentials = newer,
+                Some(_) | None => return Ok((timed, authenticated)),
+            }
+        }
+    }
+
+    async fn asked(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<(Timed, bool), Trouble> {
         let authenticated = self.prepare(round).map_err(Trouble::Failed)?;
         let request = self.request(authenticated).ok_or(Trouble::Failed(Cause::Blocked))?;
-        if let Some(timed) = self.over_kept(round, &request, &deadline).await? {
+        if let Some(timed) = self.over_kept(round, &request, deadline).await? {
             return Ok((timed, authenticated));
         }
-        let timed = self.over_fresh(round, request, &mut deadline).await?;
+        let timed = self.over_fresh(round, request, deadline).await?;
         Ok((timed, authenticated))
     }
 
     /// Brings TLS identity and token up to date with the credential. Will the probe carry credentials?
     fn prepare(&mut self, round: &Round<'_>) -> Result<bool, Cause> {
-        let credential = self.credential(round).filter(|c| grants(c, self.endpoint));
-        let certificate = credential.and_then(|c| Some((c.version, c.certificate(self.endpoint)?)));
+        let grant = self.grant(round);
         if self.is_secure() {
-            let identity = certificate.map_or(0, |(version, _)| version);
+            let own = grant.filter(|grant| Tls::depends_on(self.endpoint, grant.part));
+            let identity = own.map_or(0, |grant| grant.version);
             if self.tls.as_ref().is_none_or(|tls| tls.identity != identity) {
                 self.kept = None;
-                self.tls = Some(self.configure(round.shared, certificate)?);
+                self.tls = Some(self.configure(round.shared, identity, own.map(|grant| grant.part))?);
             }
         }
-        match credential.and_then(|c| Some((c.version, c.token(self.endpoint)?))) {
+        match grant.and_then(|grant| Some((grant.version, grant.part.token.as_ref()?))) {
             None => self.bearer = None,
             Some((version, _)) if self.bearer.as_ref().is_some_and(|(known, _)| *known == version) => {}
             Some((version, token)) => {
-                let mut value = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
-                    .map_err(|_| Cause::Credentials)?;
+                let text = Zeroizing::new(format!("Bearer {}", token.expose_secret()));
+                let mut value = HeaderValue::try_from(text.as_str()).map_err(|_| Cause::Credentials)?;
                 value.set_sensitive(true);
                 self.bearer = Some((version, value));
             }
         }
-        Ok(credential.is_some())
+        Ok(grant.is_some())
     }
 
-    fn configure(
-        &self,
-        shared: &Shared,
-        certificate: Option<(u64, &crate::credentials::ClientCertificate)>,
-    ) -> Result<Tls, Cause> {
-        let bundle = self.address.ca_bundle.as_deref();
+    fn configure(&self, shared: &Shared, identity: u64, part: Option<&Part>) -> Result<Tls, Cause> {
+        let own = part.and_then(|part| part.ca_pem.as_deref());
+        let bundle = self.address.ca_bundle.as_deref().or(own);
         let verifier = match self.endpoint {
             Endpoint::ApiServer => shared.trust.for_api_server(bundle),
             Endpoint::Prometheus | Endpoint::Tempo | Endpoint::Loki => shared.trust.for_endpoint(bundle),
         };
-        Tls::new(shared.trust.provider(), verifier.map_err(|_| Cause::Tls)?, certificate)
+        let part = part.filter(|_| self.endpoint == Endpoint::ApiServer);
+        let named = part.filter(|_| self.address.server_name.is_none());
+        Tls::new(
+            shared.trust.provider(),
+            verifier.map_err(|_| Cause::Tls)?,
+            identity,
+            part.and_then(|part| part.certificate.as_ref()),
+            named.and_then(|part| part.tls_server_name.as_deref()),
+        )
     }
 
     fn request(&self, authenticated: bool) -> Option<Request<Empty<Bytes>>> {
@@ -228,6 +273,7 @@ impl Line {
         }
         let stream = shared.dialer.tls(site, tls, stream, deadline, wait).await?;
         tls.shook_hands(stream.get_ref().1, keep.is_none().then_some(shared.options.resume_for));
+        shared.serving.note(round.id, self.endpoint, tls.not_after());
         Wire::open(stream, &shared.options, keep, lineage, poke).await
     }
 
@@ -241,8 +287,4 @@ impl Line {
         }
         Timed { answer, latency, fresh }
     }
-}
-
-fn grants(credential: &Credential, endpoint: Endpoint) -> bool {
-    credential.token(endpoint).is_some() || credential.certificate(endpoint).is_some()
 }

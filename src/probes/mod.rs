@@ -9,6 +9,7 @@ mod judge;
 mod line;
 mod options;
 mod resolve;
+mod serving;
 mod session;
 mod site;
 mod tickets;
@@ -19,10 +20,14 @@ mod wire;
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
+    health::{CheckReport, Endpoint},
     ports::{Poke, Prober, Session},
+    roll::ClusterId,
     target::Target,
 };
+use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Semaphore;
 
 pub use address::AddressPolicy;
@@ -31,7 +36,7 @@ pub use options::ProbeOptions;
 pub use resolve::{LookUp, system_look_up};
 pub use trust::{Trust, TrustError, check_bundle};
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credential, Credentials, Prover};
 
 /// Probes clusters over HTTP(S). Cheap to clone; all clones share their permits.
 #[derive(Clone)]
@@ -47,6 +52,7 @@ struct Shared {
     credentials: Arc<dyn Credentials>,
     in_flight: Arc<Semaphore>,
     kept: Arc<Semaphore>,
+    serving: serving::Serving,
 }
 
 /// Permits of the prober that are taken at this moment.
@@ -83,9 +89,20 @@ impl HttpProber {
             credentials,
             in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
             kept: Arc::new(Semaphore::new(options.max_kept)),
+            serving: serving::Serving::default(),
             options,
         };
         Self { shared: Arc::new(shared) }
+    }
+
+    /// When the certificates of a cluster's servers end, as far as handshakes showed them.
+    pub fn serving_ends(&self, id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {
+        self.shared.serving.ends(id)
+    }
+
+    /// Forgets what handshakes showed of a cluster that is gone.
+    pub fn forget(&self, id: ClusterId) {
+        self.shared.serving.forget(id);
     }
 
     /// The permits in use now.
@@ -103,5 +120,11 @@ impl HttpProber {
 impl Prober for HttpProber {
     fn open(&self, target: Arc<Target>, poke: Poke) -> Box<dyn Session> {
         Box::new(session::HttpSession::new(self.shared.clone(), target, poke))
+    }
+}
+
+impl Prover for HttpProber {
+    fn prove(&self, target: Arc<Target>, credential: Arc<Credential>) -> BoxFuture<'static, CheckReport> {
+        session::HttpSession::new(self.shared.clone(), target, Arc::new(|| {})).prove(credential).boxed()
     }
 }

@@ -17,7 +17,7 @@ use super::{
     line::{Found, Line, Round},
     site::Address,
 };
-use crate::credentials::Lookup;
+use crate::credentials::{Credential, Lookup};
 
 /// The session of one cluster.
 pub(super) struct HttpSession {
@@ -39,10 +39,21 @@ impl HttpSession {
     async fn run(&mut self, fresh: bool) -> CheckReport {
         let secure = self.api_server.is_secure() || self.others.iter().any(Line::is_secure);
         let credentials = if secure { self.shared.credentials.get(self.target.id()) } else { Lookup::None };
+        self.round(&credentials, true, fresh).await
+    }
+
+    /// One check over new connections with these credentials in place of the stored ones.
+    pub(super) async fn prove(mut self, credential: Arc<Credential>) -> CheckReport {
+        self.round(&Lookup::Some(credential), false, true).await
+    }
+
+    async fn round(&mut self, credentials: &Lookup, stored: bool, fresh: bool) -> CheckReport {
         let round = Round {
+            id: self.target.id(),
             shared: &self.shared,
             cadence: self.target.cadence,
-            credentials: &credentials,
+            credentials,
+            stored,
             fresh,
             poke: &self.poke,
         };

@@ -2,23 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleetbeat_actors::health::Cause;
+use fleetbeat_actors::health::{Cause, Endpoint};
 use rustls::{
     ClientConfig,
     client::{Resumption, danger::ServerCertVerifier},
     crypto::CryptoProvider,
 };
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime, pem::PemObject};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject};
 use secrecy::ExposeSecret;
 
 use super::tickets::Tickets;
-use crate::credentials::ClientCertificate;
+use crate::credentials::{ClientCertificate, Part};
 
 /// One line's TLS: configuration, session, and what is known of the server's certificate.
 pub(super) struct Tls {
     pub(super) config: Arc<ClientConfig>,
-    /// Version of the credential whose client certificate is in the configuration; 0 without one.
+    /// Version of the credential on which the configuration depends; 0 when it depends on none.
     pub(super) identity: u64,
+    /// Name to verify in place of the site's.
+    pub(super) server_name: Option<ServerName<'static>>,
     tickets: Arc<Tickets>,
     not_after: Option<i64>,
 }
@@ -28,24 +30,41 @@ impl Tls {
     pub(super) fn new(
         provider: Arc<CryptoProvider>,
         verifier: Arc<dyn ServerCertVerifier>,
-        certificate: Option<(u64, &ClientCertificate)>,
+        identity: u64,
+        certificate: Option<&ClientCertificate>,
+        server_name: Option<&str>,
     ) -> Result<Self, Cause> {
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|_| Cause::Tls)?
             .dangerous()
             .with_custom_certificate_verifier(verifier);
-        let (mut config, identity) = match certificate {
-            None => (builder.with_no_client_auth(), 0),
-            Some((version, certificate)) => {
+        let mut config = match certificate {
+            None => builder.with_no_client_auth(),
+            Some(certificate) => {
                 let (chain, key) = parse(certificate).ok_or(Cause::Credentials)?;
-                (builder.with_client_auth_cert(chain, key).map_err(|_| Cause::Credentials)?, version)
+                builder.with_client_auth_cert(chain, key).map_err(|_| Cause::Credentials)?
             }
+        };
+        let server_name = match server_name {
+            None => None,
+            Some(name) => Some(ServerName::try_from(name.to_owned()).map_err(|_| Cause::Credentials)?),
         };
         let tickets = Arc::new(Tickets::default());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::store(tickets.clone());
-        Ok(Self { config: Arc::new(config), identity, tickets, not_after: None })
+        Ok(Self { config: Arc::new(config), identity, server_name, tickets, not_after: None })
+    }
+
+    /// Does the configuration for an endpoint depend on more of a credential than its token?
+    pub(super) fn depends_on(endpoint: Endpoint, part: &Part) -> bool {
+        let named = endpoint == Endpoint::ApiServer && (part.certificate.is_some() || part.tls_server_name.is_some());
+        named || part.ca_pem.is_some()
+    }
+
+    /// When the server's certificate ends, as the last full handshake showed it; seconds of the epoch.
+    pub(super) fn not_after(&self) -> Option<i64> {
+        self.not_after
     }
 
     /// The next handshake is a full one, and the certificate is verified again.

@@ -154,7 +154,7 @@ impl Registration {
         let cluster = Arc::new(spec.succeed(&entry.cluster, now));
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let event = pen.write(updated(&cluster, &fields, now))?;
-        let done = turn.store(self.store.update(&cluster, entry.cluster.generation, &event)).await;
+        let done = turn.store(self.store.update(&cluster, entry.cluster.generation, &[event], &[])).await;
         self.settle(pen, done, id)?;
         self.board.describe(Arc::clone(&cluster));
         self.engine.poke(id);

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     event::{Event, EventType},
-    health::{Evidence, State, Status},
+    health::{Endpoint, Evidence, State, Status},
     ports::{EventLog, Ledger, Roll, StoreError},
     roll::{Cluster, ClusterId},
     rollup::Rollup,
@@ -76,6 +76,29 @@ pub struct Retention {
     pub batch: u32,
 }
 
+/// A sealed credential as it is kept: nothing in it is secret without the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SealedRow {
+    /// Whose.
+    pub cluster_id: ClusterId,
+    /// For which endpoint.
+    pub kind: Endpoint,
+    /// As what it was given.
+    pub auth_type: String,
+    /// Where it may be sent.
+    pub bound_to: String,
+    /// Which key opens it.
+    pub key_id: String,
+    /// The nonce of the seal.
+    pub nonce: Vec<u8>,
+    /// The sealed bytes.
+    pub sealed: Vec<u8>,
+    /// When it ends, where it tells.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was written.
+    pub updated_at: DateTime<Utc>,
+}
+
 /// The store. Every method returns within the store's own time limits (2 s by default), whatever the server does.
 #[async_trait]
 pub trait Store: Roll + Ledger + EventLog {
@@ -85,11 +108,18 @@ pub trait Store: Roll + Ledger + EventLog {
     /// [`StoreError::NameTaken`] names the first name that is registered already; nothing was written then.
     async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError>;
 
-    /// Replaces a cluster's metadata, if the stored generation is `expected`, with the event that tells of it.
+    /// Replaces a cluster's metadata, if the stored generation is `expected`, with the events that tell of it, and removes
+    /// the sealed credentials of these endpoints.
     ///
     /// # Errors
     /// [`StoreError::Stale`] at another generation, [`StoreError::NotFound`] when it is not registered.
-    async fn update(&self, cluster: &Cluster, expected: i64, event: &Arc<Event>) -> Result<(), StoreError>;
+    async fn update(
+        &self,
+        cluster: &Cluster,
+        expected: i64,
+        events: &[Arc<Event>],
+        unbound: &[Endpoint],
+    ) -> Result<(), StoreError>;
 
     /// Removes a cluster with its status, transitions and rollups. Its events stay.
     ///
@@ -127,6 +157,29 @@ pub trait Store: Roll + Ledger + EventLog {
 
     /// One janitor's round: at most `retention.batch` rows of each kind. Returns how many rows went.
     async fn prune(&self, retention: &Retention) -> Result<u64, StoreError>;
+
+    /// Up to `limit` sealed credentials after one, in the order of cluster and kind.
+    async fn sealed_credentials(
+        &self,
+        after: Option<(ClusterId, Endpoint)>,
+        limit: u32,
+    ) -> Result<Vec<SealedRow>, StoreError>;
+
+    /// Sets sealed credentials of one cluster and removes others of it, with the events that tell of it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the cluster is not registered.
+    async fn write_credentials(
+        &self,
+        id: ClusterId,
+        put: &[SealedRow],
+        gone: &[Endpoint],
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError>;
+
+    /// Replaces the seal of rows that still have the nonce given with each; the others were written anew meanwhile. Returns
+    /// how many were replaced.
+    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)]) -> Result<u64, StoreError>;
 
     /// Does it answer?
     async fn ping(&self) -> Result<(), StoreError>;

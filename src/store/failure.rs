@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use fleetbeat_actors::ports::StoreError;
+use fleetbeat_actors::{health::Endpoint, ports::StoreError};
 
 /// A failure inside a backend: the driver's, or one that the contract names.
 #[derive(Debug)]
@@ -68,6 +68,11 @@ pub(super) fn unreadable(what: &'static str) -> Failure {
 /// A stored word of a closed vocabulary.
 pub(super) fn word<T: std::str::FromStr>(text: &str, what: &'static str) -> Result<T, Failure> {
     text.parse().map_err(|_| unreadable(what))
+}
+
+/// The stored word of an endpoint.
+pub(super) fn kind(text: &str) -> Result<Endpoint, Failure> {
+    Endpoint::ALL.into_iter().find(|endpoint| endpoint.as_str() == text).ok_or_else(|| unreadable("endpoint"))
 }
 
 /// A stored number that must fit.

@@ -12,12 +12,16 @@ use super::options::OpenError;
 type Script = (i64, &'static str, &'static str);
 
 /// Migrations of the embedded database.
-pub(super) const SQLITE: &[Script] =
-    &[(1, "roll and log", include_str!("../../migrations/sqlite/0001_roll_and_log.sql"))];
+pub(super) const SQLITE: &[Script] = &[
+    (1, "roll and log", include_str!("../../migrations/sqlite/0001_roll_and_log.sql")),
+    (2, "credentials", include_str!("../../migrations/sqlite/0002_credentials.sql")),
+];
 
 /// Migrations of PostgreSQL.
-pub(super) const POSTGRES: &[Script] =
-    &[(1, "roll and log", include_str!("../../migrations/postgres/0001_roll_and_log.sql"))];
+pub(super) const POSTGRES: &[Script] = &[
+    (1, "roll and log", include_str!("../../migrations/postgres/0001_roll_and_log.sql")),
+    (2, "credentials", include_str!("../../migrations/postgres/0002_credentials.sql")),
+];
 
 /// A migrator for one backend.
 pub(super) fn migrator(scripts: &[Script]) -> Migrator {

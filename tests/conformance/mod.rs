@@ -1,6 +1,7 @@
 //! The conformance suite of the store contract: every case takes a backend.
 
 pub mod backend;
+pub mod credentials;
 pub mod history;
 pub mod ledger;
 pub mod log;

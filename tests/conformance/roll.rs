@@ -141,7 +141,7 @@ pub async fn an_update_replaces_the_metadata_and_tells_of_it(backend: Backend) {
         created_by: old.created_by.clone(),
         ..(*bare_cluster("spoke")).clone()
     };
-    store.update(&changed, 1, &event(old.id, 11, 2)).await.unwrap();
+    store.update(&changed, 1, &[event(old.id, 11, 2)], &[]).await.unwrap();
     let stored = store.fetch(Some(&[old.id])).await.unwrap().remove(0);
     assert_eq!(*stored.cluster, changed);
     assert_eq!(stored.sequence, 2);
@@ -152,9 +152,9 @@ pub async fn a_stale_generation_is_refused(backend: Backend) {
     let store = backend.store().await;
     let cluster = register(&*store, &["spoke"], 10).await.remove(0);
     let second = Cluster { generation: 2, ..(*cluster).clone() };
-    store.update(&second, 1, &event(cluster.id, 11, 2)).await.unwrap();
+    store.update(&second, 1, &[event(cluster.id, 11, 2)], &[]).await.unwrap();
     let late = Cluster { generation: 2, region: None, ..(*cluster).clone() };
-    let refused = store.update(&late, 1, &event(cluster.id, 12, 3)).await;
+    let refused = store.update(&late, 1, &[event(cluster.id, 12, 3)], &[]).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
     let refused = store.delete(cluster.id, Some(1), &event(cluster.id, 12, 3)).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
@@ -165,7 +165,7 @@ pub async fn a_stale_generation_is_refused(backend: Backend) {
 pub async fn an_unknown_cluster_cannot_be_changed(backend: Backend) {
     let store = backend.store().await;
     let stranger = cluster("stranger");
-    let refused = store.update(&stranger, 1, &event(stranger.id, 10, 1)).await;
+    let refused = store.update(&stranger, 1, &[event(stranger.id, 10, 1)], &[]).await;
     assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
     for expected in [None, Some(1)] {
         let refused = store.delete(stranger.id, expected, &event(stranger.id, 10, 1)).await;

@@ -11,11 +11,11 @@ use std::{
 
 use chrono::DateTime;
 use fleetbeat::{
-    credentials::{Credential, InMemoryCredentials},
+    credentials::{Credential, InMemoryCredentials, Part},
     probes::{AddressPolicy, HttpProber, ProbeOptions, Trust},
 };
 use fleetbeat_actors::{
-    health::{Cause, NotRun, Outcome},
+    health::{Cause, Endpoint, NotRun, Outcome},
     ports::{Prober, Session},
     roll::{CheckOverrides, Cluster, ClusterId, ClusterType, Endpoints, Environment, Platform},
     target::{Cadence, Target},
@@ -78,11 +78,9 @@ impl Bench {
     pub fn give_token(&self, target: &Target, token: &str) {
         self.credentials.put(
             target.id(),
-            Credential {
-                bearer_token: Some(token.into()),
-                prometheus_token: Some(token.into()),
-                ..Credential::default()
-            },
+            Credential::default()
+                .with(Endpoint::ApiServer, Part::of_token(token))
+                .with(Endpoint::Prometheus, Part::of_token(token)),
         );
     }
 

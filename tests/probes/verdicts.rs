@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use fleetbeat::credentials::{ClientCertificate, Credential, Credentials, Lookup};
+use fleetbeat::credentials::{ClientCertificate, Credential, Credentials, Lookup, Part};
 use fleetbeat::probes::{HttpProber, Trust};
-use fleetbeat_actors::health::{Cause, NotRun, Outcome};
+use fleetbeat_actors::health::{Cause, Endpoint, NotRun, Outcome};
 use fleetbeat_actors::roll::{ClusterId, Endpoints};
 
 use crate::{
@@ -197,7 +197,9 @@ async fn credentials_that_cannot_be_used_or_read_are_told_apart() {
     bench.give_token(&target, "not a\nheader");
     assert_eq!(cause(bench.session(&target).check(false).await.api_server), Some(Cause::Credentials));
     let certificate = ClientCertificate { chain_pem: "nonsense".to_owned(), key_pem: "nonsense".into() };
-    bench.credentials.put(target.id(), Credential { client_certificate: Some(certificate), ..Credential::default() });
+    bench
+        .credentials
+        .put(target.id(), Credential::default().with(Endpoint::ApiServer, Part::of_certificate(certificate)));
     assert_eq!(cause(bench.session(&target).check(false).await.api_server), Some(Cause::Credentials));
     assert_eq!(spoke.connections(), 0);
 }

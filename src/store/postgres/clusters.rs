@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     event::Event,
-    health::{Findings, Memory, Status},
+    health::{Endpoint, Findings, Memory, Status},
     ports::{Enrolled, StoreError},
     roll::{CheckOverrides, Cluster, ClusterId, Endpoints},
 };
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use super::{
     columns::{Statuses, columns},
-    events,
+    credentials, events,
 };
 use crate::store::failure::{Failure, json, number, word};
 
@@ -149,7 +149,8 @@ pub(super) async fn update(
     connection: &mut PgConnection,
     cluster: &Cluster,
     expected: i64,
-    event: &Arc<Event>,
+    log: &[Arc<Event>],
+    unbound: &[Endpoint],
 ) -> Result<(), Failure> {
     let done = sqlx::query(UPDATE)
         .bind(cluster.id.0)
@@ -174,7 +175,8 @@ pub(super) async fn update(
     if done.rows_affected() == 0 {
         return Err(stale_or_gone(connection, cluster.id).await?);
     }
-    events::insert(connection, std::slice::from_ref(event)).await
+    credentials::remove(connection, cluster.id, unbound).await?;
+    events::insert(connection, log).await
 }
 
 const DELETE: &str = "DELETE FROM clusters.clusters WHERE id = $1 AND ($2::bigint IS NULL OR generation = $2)";

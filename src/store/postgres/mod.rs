@@ -3,6 +3,7 @@
 mod clusters;
 mod columns;
 mod connect;
+mod credentials;
 mod events;
 mod history;
 mod ledger;
@@ -16,7 +17,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     event::Event,
-    health::Status,
+    health::{Endpoint, Status},
     ports::{Batch, Enrolled, EventLog, Ledger, Roll, StoreError},
     roll::{Cluster, ClusterId},
     rollup::Rollup,
@@ -24,7 +25,7 @@ use fleetbeat_actors::{
 use secrecy::SecretString;
 
 use super::{
-    contract::{EventFilter, Gap, Retention, Store, StoredTransition},
+    contract::{EventFilter, Gap, Retention, SealedRow, Store, StoredTransition},
     failure::Commit,
     options::{OpenError, StoreOptions},
 };
@@ -137,8 +138,14 @@ impl Store for PostgresStore {
         write!(self, |connection| clusters::insert(connection, clusters, events))
     }
 
-    async fn update(&self, cluster: &Cluster, expected: i64, event: &Arc<Event>) -> Result<(), StoreError> {
-        write!(self, |connection| clusters::update(connection, cluster, expected, event))
+    async fn update(
+        &self,
+        cluster: &Cluster,
+        expected: i64,
+        events: &[Arc<Event>],
+        unbound: &[Endpoint],
+    ) -> Result<(), StoreError> {
+        write!(self, |connection| clusters::update(connection, cluster, expected, events, unbound))
     }
 
     async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError> {
@@ -189,6 +196,28 @@ impl Store for PostgresStore {
 
     async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
         call!(self, |connection| history::prune(connection, retention))
+    }
+
+    async fn sealed_credentials(
+        &self,
+        after: Option<(ClusterId, Endpoint)>,
+        limit: u32,
+    ) -> Result<Vec<SealedRow>, StoreError> {
+        call!(self, |connection| credentials::after(connection, after, limit))
+    }
+
+    async fn write_credentials(
+        &self,
+        id: ClusterId,
+        put: &[SealedRow],
+        gone: &[Endpoint],
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError> {
+        write!(self, |connection| credentials::write(connection, id, put, gone, events))
+    }
+
+    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)]) -> Result<u64, StoreError> {
+        write!(self, |connection| credentials::reseal(connection, rows))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

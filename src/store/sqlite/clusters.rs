@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     event::Event,
-    health::{Findings, Memory, Status},
+    health::{Endpoint, Findings, Memory, Status},
     ports::{Enrolled, StoreError},
     roll::{CheckOverrides, Cluster, ClusterId, Endpoints},
 };
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow, types::Json};
 
-use super::{events, moment, moment_maybe, uuid_of};
+use super::{credentials, events, moment, moment_maybe, uuid_of};
 use crate::store::failure::{Failure, json, number, word};
 
 const REVISIONS: &str = "SELECT id, generation FROM clusters";
@@ -112,7 +112,8 @@ pub(super) async fn update(
     writer: &mut SqliteConnection,
     cluster: &Cluster,
     expected: i64,
-    event: &Arc<Event>,
+    log: &[Arc<Event>],
+    unbound: &[Endpoint],
 ) -> Result<(), Failure> {
     let done = sqlx::query(UPDATE)
         .bind(cluster.id.to_string())
@@ -137,7 +138,8 @@ pub(super) async fn update(
     if done.rows_affected() == 0 {
         return Err(stale_or_gone(writer, cluster.id).await?);
     }
-    events::insert(writer, std::slice::from_ref(event)).await
+    credentials::remove(writer, cluster.id, unbound).await?;
+    events::insert(writer, log).await
 }
 
 const DELETE: &str = "DELETE FROM clusters WHERE id = ?1 AND (?2 IS NULL OR generation = ?2)";

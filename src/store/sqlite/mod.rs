@@ -1,6 +1,7 @@
 //! The store in SQLite: the embedded default, a file of its own.
 
 mod clusters;
+mod credentials;
 mod database;
 mod events;
 mod history;
@@ -12,7 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     event::Event,
-    health::Status,
+    health::{Endpoint, Status},
     ports::{Batch, Enrolled, EventLog, Ledger, Roll, StoreError},
     roll::{Cluster, ClusterId},
     rollup::Rollup,
@@ -21,7 +22,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    contract::{EventFilter, Gap, Retention, Store, StoredTransition},
+    contract::{EventFilter, Gap, Retention, SealedRow, Store, StoredTransition},
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
 };
@@ -107,8 +108,14 @@ impl Store for SqliteStore {
         write!(self, |writer| clusters::insert(writer, clusters, events))
     }
 
-    async fn update(&self, cluster: &Cluster, expected: i64, event: &Arc<Event>) -> Result<(), StoreError> {
-        write!(self, |writer| clusters::update(writer, cluster, expected, event))
+    async fn update(
+        &self,
+        cluster: &Cluster,
+        expected: i64,
+        events: &[Arc<Event>],
+        unbound: &[Endpoint],
+    ) -> Result<(), StoreError> {
+        write!(self, |writer| clusters::update(writer, cluster, expected, events, unbound))
     }
 
     async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError> {
@@ -159,6 +166,28 @@ impl Store for SqliteStore {
 
     async fn prune(&self, retention: &Retention) -> Result<u64, StoreError> {
         write!(self, |writer| history::prune(writer, retention))
+    }
+
+    async fn sealed_credentials(
+        &self,
+        after: Option<(ClusterId, Endpoint)>,
+        limit: u32,
+    ) -> Result<Vec<SealedRow>, StoreError> {
+        self.database.read(credentials::after(&self.database.readers, after, limit)).await
+    }
+
+    async fn write_credentials(
+        &self,
+        id: ClusterId,
+        put: &[SealedRow],
+        gone: &[Endpoint],
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError> {
+        write!(self, |writer| credentials::write(writer, id, put, gone, events))
+    }
+
+    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)]) -> Result<u64, StoreError> {
+        write!(self, |writer| credentials::reseal(writer, rows))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -1,0 +1,33 @@
+//! The contract of the stores that keep credentials for good.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use fleetbeat_actors::{event::Event, health::Endpoint, ports::StoreError, roll::ClusterId};
+
+use super::{Credential, Part};
+
+/// What of a cluster's credentials changes.
+#[derive(Clone, Debug, Default)]
+pub struct Change {
+    /// Parts set or replaced. Each is bound to a place.
+    pub put: Vec<(Endpoint, Arc<Part>)>,
+    /// Parts removed.
+    pub gone: Vec<Endpoint>,
+}
+
+/// What a store found for one cluster: `None` when there is something that cannot be opened.
+pub type Found = (ClusterId, Option<Credential>);
+
+/// A store of credentials.
+#[async_trait]
+pub trait CredentialStore: Send + Sync + 'static {
+    /// Everything that is kept.
+    async fn load(&self) -> Result<Vec<Found>, StoreError>;
+
+    /// Makes a change, with the events that tell of it in the same transaction where the store has one.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the cluster is not registered; nothing was written then.
+    async fn write(&self, id: ClusterId, change: &Change, events: &[Arc<Event>]) -> Result<(), StoreError>;
+}

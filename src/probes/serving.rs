@@ -1,0 +1,30 @@
+//! When the certificates end that watched servers show, as the last full handshake saw them.
+
+use chrono::{DateTime, Utc};
+use dashmap::DashMap;
+use fleetbeat_actors::{health::Endpoint, roll::ClusterId};
+
+/// Ends of serving certificates, seconds of the epoch.
+#[derive(Debug, Default)]
+pub(super) struct Serving(DashMap<ClusterId, [Option<i64>; 4]>);
+
+impl Serving {
+    /// A handshake with an endpoint showed this end.
+    pub(super) fn note(&self, id: ClusterId, endpoint: Endpoint, end: Option<i64>) {
+        if let Some(slot) = Endpoint::ALL.iter().position(|known| *known == endpoint) {
+            self.0.entry(id).or_default()[slot] = end;
+        }
+    }
+
+    /// The cluster is not watched any more.
+    pub(super) fn forget(&self, id: ClusterId) {
+        self.0.remove(&id);
+    }
+
+    /// What is known of a cluster.
+    pub(super) fn ends(&self, id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {
+        let Some(ends) = self.0.get(&id).map(|ends| *ends) else { return Vec::new() };
+        let known = Endpoint::ALL.into_iter().zip(ends);
+        known.filter_map(|(endpoint, end)| Some((endpoint, DateTime::from_timestamp(end?, 0)?))).collect()
+    }
+}
