@@ -327,6 +327,16 @@ impl ApiState {
     fn written(&self, written: &Written, status: StatusCode) -> Response {
         let mut response = (status, Json(ClusterView::of(&written.entry, self.now()))).into_response();
         set_tag(&mut response, &format!("\"{}\"", written.entry.cluster.generation));
+        if !written.unbound.is_empty() {
+            let endpoints: Vec<_> = written.unbound.iter().map(|endpoint| endpoint.as_str()).collect();
+            let warning = format!(
+                "199 fleetbeat \"credentials of {} were bound to another address or CA and are deleted\"",
+                endpoints.join(", ")
+            );
+            if let Ok(warning) = HeaderValue::from_str(&warning) {
+                response.headers_mut().insert(header::WARNING, warning);
+            }
+        }
         response
     }
 }

@@ -71,6 +71,23 @@ impl ApiError {
         Self::new(StatusCode::PRECONDITION_FAILED, "PRECONDITION_FAILED", message)
     }
 
+    /// Credentials that cannot be used.
+    pub fn credentials_invalid(invalid: Invalid) -> Self {
+        Self { code: "CREDENTIALS_INVALID", ..Self::invalid(invalid) }
+    }
+
+    /// Credentials that the cluster refuses.
+    pub fn credentials_refused(details: Vec<Detail>) -> Self {
+        let message = "The cluster does not accept the credentials; nothing was stored";
+        Self { details, ..Self::new(StatusCode::BAD_REQUEST, "CREDENTIALS_INVALID", message) }
+    }
+
+    /// The cluster has none.
+    pub fn credentials_not_found(id: ClusterId) -> Self {
+        let message = format!("No credentials are stored for cluster {id}");
+        Self::new(StatusCode::NOT_FOUND, "CREDENTIALS_NOT_FOUND", message)
+    }
+
     /// A check could not be run now.
     pub fn unreachable(message: impl Into<String>) -> Self {
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "CLUSTER_UNREACHABLE", message);

@@ -2,6 +2,7 @@
 
 mod clusters;
 mod context;
+mod credentials;
 mod error;
 mod events;
 mod extract;
@@ -122,6 +123,7 @@ pub fn router(parts: ApiParts) -> Router {
     let (router, document) = openapi::begin()
         .merge(prompt)
         .merge(clusters::patient_routes())
+        .merge(credentials::routes())
         .merge(stream::routes())
         .with_state(state)
         .split_for_parts();

@@ -23,6 +23,7 @@ use super::{
     components(schemas(ErrorEnvelope, Problem)),
     tags(
         (name = "clusters", description = "The registry"),
+        (name = "credentials", description = "How clusters are reached; secrets go in and never come out"),
         (name = "fleet", description = "The fleet as a whole"),
         (name = "history", description = "The past of one cluster"),
         (name = "events", description = "The event log"),

@@ -264,11 +264,11 @@ error_answers! {
     Always: "400" = "The request cannot be understood: INVALID_REQUEST", "408" = "The request was not complete in time",
         "500" = "Our own fault: INTERNAL_ERROR";
     /// What every operation on one cluster may answer.
-    OneCluster: "404" = "CLUSTER_NOT_FOUND";
+    OneCluster: "404" = "CLUSTER_NOT_FOUND; CREDENTIALS_NOT_FOUND where credentials are asked for";
     /// What every operation with a body may answer.
     WithBody: "413" = "PAYLOAD_TOO_LARGE", "415" = "UNSUPPORTED_MEDIA_TYPE";
     /// What every operation that needs the database may answer.
-    NeedsStore: "503" = "The database does not answer: DEPENDENCY_UNAVAILABLE";
+    NeedsStore: "503" = "The database does not answer: DEPENDENCY_UNAVAILABLE; or a cluster that is asked: CLUSTER_UNREACHABLE";
     /// What every conditional write may answer.
     Conditional: "412" = "If-Match names another generation: PRECONDITION_FAILED";
 }

@@ -1,6 +1,7 @@
 //! The application: puts store, bus, prober, engine and API together as the settings say, runs them, and ends them in order.
 
 mod canaries;
+mod credentials;
 mod dependencies;
 mod janitor;
 mod numbers;
@@ -21,6 +22,7 @@ use crate::{
     bus::RedisBus,
     clock::SystemClock,
     config::Settings,
+    credentials::InMemoryCredentials,
     registration::Registration,
     store::Store,
 };
@@ -55,7 +57,9 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = parts::open_store(settings).await?;
         let bus = parts::start_bus(settings)?.map(Arc::new);
-        let prober = parts::prober(settings, address)?;
+        let memory = Arc::new(InMemoryCredentials::loading());
+        let prober = parts::prober(settings, address, &memory)?;
+        let vault = credentials::vault(settings, &clock, &store, memory, &prober)?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
         let engine = parts::engine(settings, &clock, &prober, &store, publisher);
@@ -67,6 +71,7 @@ impl App {
             Arc::clone(&engine) as _,
             Arc::clone(&clock),
             parts::policy(settings),
+            Arc::clone(&vault),
         ));
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
@@ -84,6 +89,7 @@ impl App {
         let limits = serve::Limits { connections: settings.server.max_connections, ..serve::Limits::default() };
         let server = tokio::spawn(serve::serve(listener, router, limits, stopped));
         let mut tasks = JoinSet::new();
+        tasks.spawn(credentials::fill(vault));
         tasks.spawn(janitor::sweep(Arc::clone(&store), Arc::clone(&clock), settings.history.clone(), bus.is_some()));
         tasks.spawn(numbers::keep(metrics, prober));
         tasks.spawn(numbers::feel_pulses(vitals));

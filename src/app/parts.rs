@@ -72,7 +72,11 @@ pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>>
     Ok(Some(RedisBus::start(&options).context("redis_url")?))
 }
 
-pub(super) fn prober(settings: &Settings, own: SocketAddr) -> anyhow::Result<HttpProber> {
+pub(super) fn prober(
+    settings: &Settings,
+    own: SocketAddr,
+    memory: &Arc<InMemoryCredentials>,
+) -> anyhow::Result<HttpProber> {
     let set = &settings.probes;
     let options = ProbeOptions {
         max_in_flight: set.max_in_flight,
@@ -95,7 +99,7 @@ pub(super) fn prober(settings: &Settings, own: SocketAddr) -> anyhow::Result<Htt
     let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
     let trust = Trust::load(ca_file).context("probes.ca_file")?;
     let options = options.within(raise_descriptor_limit());
-    Ok(HttpProber::new(options, trust, policy, Arc::new(InMemoryCredentials::default())))
+    Ok(HttpProber::new(options, trust, policy, Arc::clone(memory) as _))
 }
 
 pub(super) fn policy(settings: &Settings) -> Policy {

@@ -3,6 +3,7 @@
 
 mod connection_url;
 mod durations;
+mod hidden;
 mod layers;
 mod problem;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use connection_url::ConnectionUrl;
+pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
     AllowLoopback, Credentials, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType,

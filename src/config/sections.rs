@@ -8,7 +8,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::durations::{millis, optional_seconds, seconds};
+use super::{
+    durations::{millis, optional_seconds, seconds},
+    hidden::Hidden,
+};
 
 /// The HTTP API.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -322,6 +325,12 @@ pub struct Credentials {
     pub secret_namespace: String,
     /// Days before a credential's end from which a warning is shown.
     pub rotation_warning_days: u32,
+    /// File of the key that seals stored credentials.
+    pub key_file: PathBuf,
+    /// The key itself.
+    pub key: Hidden,
+    /// The key before it.
+    pub previous_key: Hidden,
 }
 
 /// What fleetbeat writes about itself.

@@ -10,6 +10,7 @@ pub mod material;
 mod part;
 mod sealed;
 mod store;
+mod vault;
 
 use std::sync::Arc;
 
@@ -17,12 +18,14 @@ use fleetbeat_actors::{health::CheckReport, roll::ClusterId, target::Target};
 use futures_util::future::BoxFuture;
 
 pub use binding::Binding;
+pub(crate) use binding::url_of;
 pub use cache::InMemoryCredentials;
 pub use expiry::{Expiries, Expiry, ExpiryKind};
 pub use keys::{KeyError, KeySource, Keyring};
 pub use part::{AuthType, ClientCertificate, Credential, Part};
 pub use sealed::{RotationError, SealedStore};
 pub use store::{Change, CredentialStore, Found};
+pub use vault::Vault;
 
 /// Reads the credentials of a cluster. Called before every check: answers from memory, at once.
 pub trait Credentials: Send + Sync + 'static {

@@ -2,6 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::health::Endpoint;
 use secrecy::SecretString;
 
@@ -114,6 +115,11 @@ impl Credential {
     /// Every part, API server first.
     pub fn parts(&self) -> impl Iterator<Item = (Endpoint, &Arc<Part>)> {
         Endpoint::ALL.into_iter().filter_map(|endpoint| Some((endpoint, self.part(endpoint)?)))
+    }
+
+    /// The first end of any token or client certificate in it.
+    pub fn expires_at(&self) -> Option<DateTime<Utc>> {
+        self.parts().filter_map(|(_, part)| part.expiries().identity()).min()
     }
 
     /// Has it no part?

@@ -2,7 +2,9 @@
 //! transaction, and only then shows the change on the board and pokes the engine.
 
 mod change;
+mod credentials;
 mod error;
+mod given;
 mod import;
 mod invalid;
 mod reader;
@@ -12,7 +14,9 @@ mod watch;
 mod write;
 
 pub use change::Change;
+pub use credentials::{CredentialError, Proven, Upload, Verdict, details};
 pub use error::WriteError;
+pub use given::Given;
 pub use import::{ImportItem, ImportOutcome, MAX_IMPORT};
 pub use invalid::{Detail, Invalid};
 pub use spec::Spec;

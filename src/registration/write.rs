@@ -6,7 +6,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use fleetbeat_actors::{
     board::{Board, Entry},
     event::{EventDraft, EventType},
-    health::Status,
+    health::{Endpoint, Status},
     outbox::{Outbox, Pen},
     ports::{Clock, StoreError},
     roll::{Cluster, ClusterId},
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{change::Change, error::WriteError, spec::Spec, watch::Watch};
-use crate::store::Store;
+use crate::{credentials::Vault, store::Store};
 
 /// A write is answered within this time, whatever the store does.
 const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
@@ -37,6 +37,8 @@ pub struct Written {
     pub entry: Entry,
     /// Did anything change?
     pub changed: bool,
+    /// Endpoints whose credentials went, because they were bound to another place.
+    pub unbound: Vec<Endpoint>,
 }
 
 /// The registry's writing side.
@@ -47,6 +49,7 @@ pub struct Registration {
     pub(super) engine: Arc<dyn Watch>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) policy: Policy,
+    pub(super) vault: Arc<Vault>,
     /// One writer at a time, from reading the board to changing it.
     gate: Mutex<()>,
 }
@@ -79,8 +82,9 @@ impl Registration {
         engine: Arc<dyn Watch>,
         clock: Arc<dyn Clock>,
         policy: Policy,
+        vault: Arc<Vault>,
     ) -> Self {
-        Self { board, outbox, store, engine, clock, policy, gate: Mutex::new(()) }
+        Self { board, outbox, store, engine, clock, policy, vault, gate: Mutex::new(()) }
     }
 
     /// Registers a cluster.
@@ -135,7 +139,7 @@ impl Registration {
         let entry = self.show_new(&cluster);
         self.engine.poke(cluster.id);
         tracing::info!(id = %cluster.id, name = cluster.name, "cluster registered");
-        Ok(Written { entry, changed: true })
+        Ok(Written { entry, changed: true, unbound: Vec::new() })
     }
 
     pub(super) async fn change_now(
@@ -148,18 +152,26 @@ impl Registration {
         let entry = self.at_generation(id, expected)?;
         let (spec, fields) = change.apply(&entry.cluster)?;
         if fields.is_empty() {
-            return Ok(Written { entry, changed: false });
+            return Ok(Written { entry, changed: false, unbound: Vec::new() });
         }
         let now = self.now();
         let cluster = Arc::new(spec.succeed(&entry.cluster, now));
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
-        let event = pen.write(updated(&cluster, &fields, now))?;
-        let done = turn.store(self.store.update(&cluster, entry.cluster.generation, &[event], &[])).await;
+        let mut events = vec![pen.write(updated(&cluster, &fields, now))?];
+        let (mut unbound, mut rest) = (Vec::new(), None);
+        if let Some((gone, left, draft)) = self.unbound_by(&cluster) {
+            events.push(pen.write(draft)?);
+            (unbound, rest) = (gone, Some(left));
+        }
+        let done = turn.store(self.store.update(&cluster, entry.cluster.generation, &events, &unbound)).await;
         self.settle(pen, done, id)?;
+        if let Some(rest) = rest {
+            self.vault.memory().put(id, rest);
+        }
         self.board.describe(Arc::clone(&cluster));
         self.engine.poke(id);
         tracing::info!(%id, name = cluster.name, generation = cluster.generation, ?fields, "cluster updated");
-        Ok(Written { entry: Entry { cluster, ..self.board.get(id).unwrap_or(entry) }, changed: true })
+        Ok(Written { entry: Entry { cluster, ..self.board.get(id).unwrap_or(entry) }, changed: true, unbound })
     }
 
     async fn remove_now(&self, id: ClusterId, expected: Option<Precondition>) -> Result<(), WriteError> {
@@ -173,6 +185,7 @@ impl Registration {
             failed => self.settle(pen, failed, id)?,
         }
         self.board.remove(id);
+        self.vault.memory().remove(id);
         self.engine.poke(id);
         tracing::info!(%id, name = entry.cluster.name, "cluster deleted");
         Ok(())

@@ -1,6 +1,10 @@
 //! A whole house without sockets: the router over a real engine, a real SQLite store and a fleet that does as it is told.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -9,16 +13,19 @@ use axum::{
 };
 use fleetbeat::{
     api::{ApiParts, Dependency, Vitals, router},
+    credentials::{Credential, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
 };
 use fleetbeat_actors::{
     engine::{Engine, EngineParts},
+    health::{Cause, CheckReport, Failure, Outcome},
     ports::Clock,
     roll::ClusterId,
-    target::Policy,
+    target::{Policy, Target},
     testing::{FakeFleet, TestClock},
 };
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -35,9 +42,37 @@ pub struct House {
     pub engine: Arc<Engine>,
     /// The store.
     pub store: Arc<dyn Store>,
+    /// The credentials in memory.
+    pub memory: Arc<InMemoryCredentials>,
+    /// What credentials are tried on.
+    pub judge: Arc<FakeProver>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
     directory: TempDir,
+}
+
+/// What the clusters say to credentials: success, unless told otherwise.
+#[derive(Default)]
+pub struct FakeProver(pub Mutex<Option<Cause>>);
+
+impl Prover for FakeProver {
+    fn prove(&self, target: Arc<Target>, _: Arc<Credential>) -> BoxFuture<'static, CheckReport> {
+        let outcome = match *self.0.lock().unwrap() {
+            None => Outcome::Healthy { latency: Duration::from_millis(1) },
+            Some(cause) => Outcome::failed(Failure::of(cause), Duration::from_millis(1)),
+        };
+        let has = |url: &Option<String>| url.is_some().then_some(outcome);
+        let urls = &target.cluster.endpoints;
+        let report = CheckReport {
+            api_server: outcome,
+            prometheus: has(&urls.prometheus_url),
+            tempo: has(&urls.tempo_url),
+            loki: has(&urls.loki_url),
+            authenticated: true,
+            fresh: true,
+        };
+        Box::pin(std::future::ready(report))
+    }
 }
 
 /// An answer.
@@ -107,6 +142,10 @@ impl House {
         let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
         let fleet = FakeFleet::default();
         let engine = Arc::new(Engine::start(engine_parts(&store, &clock, &fleet)).await.unwrap());
+        let key = KeySource::File(directory.path().join("credentials.key"));
+        let sealed = SealedStore::open(Arc::clone(&store), Arc::clone(&clock), key).unwrap();
+        let (memory, judge) = (Arc::<InMemoryCredentials>::default(), Arc::<FakeProver>::default());
+        let vault = Arc::new(Vault::new(Arc::clone(&memory), Arc::new(sealed), Arc::clone(&judge) as _));
         let registration = Registration::new(
             Arc::clone(engine.board()),
             Arc::clone(engine.outbox()),
@@ -114,6 +153,7 @@ impl House {
             Arc::clone(&engine) as Arc<dyn Watch>,
             Arc::clone(&clock),
             Policy::default(),
+            vault,
         );
         let vitals = Vitals::new(Arc::clone(&clock), vec![Arc::new(StorePulse(Arc::clone(&store)))], None);
         vitals.set_loaded();
@@ -129,7 +169,7 @@ impl House {
             metrics,
             stopping,
         });
-        Self { router, fleet, engine, store, stop, directory }
+        Self { router, fleet, engine, store, stop, memory, judge, directory }
     }
 
     /// The database's file.

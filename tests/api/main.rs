@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod clusters;
+mod credentials;
 mod events;
 mod house;
 mod lists;

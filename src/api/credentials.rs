@@ -1,0 +1,260 @@
+//! Credentials of a cluster: upload, rotate, validate, delete, and what may be told of them. No answer carries a secret.
+
+use std::collections::BTreeMap;
+
+use axum::{Json, extract::State, http::StatusCode};
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::health::Endpoint;
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    ApiState,
+    error::ApiError,
+    extract::{Id, JsonObject},
+    query::{FromParameters, NoQuery, Parameters, Params},
+    schema::{self, Always, NeedsStore, OneCluster, WithBody},
+};
+use crate::{
+    credentials::{Credential, Part},
+    registration::{CredentialError, Given, Proven, Upload, Verdict, WriteError, details},
+};
+
+/// The routes, which wait for the cluster.
+pub fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(get_credentials, upload_credentials, delete_credentials))
+        .routes(routes!(rotate_credentials))
+        .routes(routes!(validate_credentials))
+}
+
+/// Body of an upload or a rotation. A kubeconfig is read strictly: inline data only, nothing that runs, reads or reaches.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "describes the body in the OpenAPI document")]
+pub struct CredentialUpload {
+    /// `KUBECONFIG`, `TOKEN` (or `SERVICE_ACCOUNT`), `CERTIFICATE`. A rotation may leave it out.
+    #[schema(pattern = "^(KUBECONFIG|TOKEN|SERVICE_ACCOUNT|CERTIFICATE)$")]
+    auth_type: Option<String>,
+    /// With KUBECONFIG: the file, as it is or in base64; at most 64 KiB.
+    kubeconfig: Option<String>,
+    /// With TOKEN: a bearer token for the API server.
+    token: Option<String>,
+    /// With CERTIFICATE: the chain, PEM, leaf first.
+    client_certificate: Option<String>,
+    /// With CERTIFICATE: the key, PEM.
+    client_key: Option<String>,
+    /// Authorities of the API server, PEM, where the cluster has no `ca_bundle`.
+    ca: Option<String>,
+    /// A bearer token for Prometheus.
+    prometheus_token: Option<String>,
+    /// Authorities of Prometheus, PEM.
+    prometheus_ca: Option<String>,
+    /// A bearer token for Tempo.
+    tempo_token: Option<String>,
+    /// Authorities of Tempo, PEM.
+    tempo_ca: Option<String>,
+    /// A bearer token for Loki.
+    loki_token: Option<String>,
+    /// Authorities of Loki, PEM.
+    loki_ca: Option<String>,
+}
+
+/// Parameters of an upload.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Force {
+    /// Store credentials even if the cluster refuses them or cannot be reached.
+    force: Option<bool>,
+}
+
+impl FromParameters for Force {
+    fn read(parameters: &mut Parameters) -> Self {
+        Self { force: parameters.boolean("force") }
+    }
+}
+
+/// What became of credentials.
+#[derive(Serialize, ToSchema)]
+struct CredentialStatus {
+    /// `stored`, `rotated`, `valid` or `invalid`; `unknown` when nobody could be asked.
+    #[schema(value_type = String)]
+    status: &'static str,
+    /// `success`, `failed` or `skipped` for every endpoint of the cluster.
+    #[schema(value_type = BTreeMap<String, String>)]
+    validation: BTreeMap<&'static str, &'static str>,
+    /// Why, for every endpoint that failed or could not be asked.
+    #[schema(value_type = BTreeMap<String, String>)]
+    causes: BTreeMap<&'static str, &'static str>,
+    /// When the first token or client certificate ends, where any tells.
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl CredentialStatus {
+    fn of(status: &'static str, proven: &Proven) -> Self {
+        let mut answer = Self {
+            status,
+            validation: BTreeMap::new(),
+            causes: BTreeMap::new(),
+            expires_at: proven.credential.expires_at(),
+        };
+        for (endpoint, verdict) in &proven.verdicts {
+            let (word, cause) = match verdict {
+                Verdict::Success => ("success", None),
+                Verdict::Failed(failure) => ("failed", Some(failure.cause.as_str())),
+                Verdict::NotRun(reason) => ("skipped", Some(reason.as_str())),
+                Verdict::Skipped => ("skipped", None),
+            };
+            answer.validation.insert(endpoint.as_str(), word);
+            answer.causes.extend(cause.map(|cause| (endpoint.as_str(), cause)));
+        }
+        answer
+    }
+}
+
+/// What may be told of stored credentials.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Credentials)]
+struct CredentialsView {
+    /// As what the API server's were given; null where there are none for it.
+    auth_type: Option<String>,
+    /// When the first token or client certificate ends, where any tells.
+    expires_at: Option<DateTime<Utc>>,
+    /// One for every endpoint that they open.
+    endpoints: Vec<EndpointCredentials>,
+}
+
+/// What may be told of the credentials of one endpoint.
+#[derive(Serialize, ToSchema)]
+struct EndpointCredentials {
+    /// Which endpoint.
+    #[schema(schema_with = schema::endpoint)]
+    endpoint: &'static str,
+    /// Is there a bearer token?
+    token: bool,
+    /// Is there a client certificate?
+    client_certificate: bool,
+    /// Are there authorities of its own?
+    ca: bool,
+    /// When each of these ends, as far as they tell.
+    #[schema(value_type = BTreeMap<String, DateTime<Utc>>)]
+    expires: BTreeMap<&'static str, DateTime<Utc>>,
+}
+
+impl CredentialsView {
+    fn of(credential: &Credential) -> Self {
+        let auth_type = credential.part(Endpoint::ApiServer).map(|part| part.auth_type.as_str().to_owned());
+        let endpoints = credential.parts().map(|(endpoint, part)| EndpointCredentials::of(endpoint, part));
+        Self { auth_type, expires_at: credential.expires_at(), endpoints: endpoints.collect() }
+    }
+}
+
+impl EndpointCredentials {
+    fn of(endpoint: Endpoint, part: &Part) -> Self {
+        Self {
+            endpoint: endpoint.as_str(),
+            token: part.token.is_some(),
+            client_certificate: part.certificate.is_some(),
+            ca: part.ca_pem.is_some(),
+            expires: part.expiries().iter().map(|expiry| (expiry.kind.as_str(), expiry.at)).collect(),
+        }
+    }
+}
+
+/// What may be told of a cluster's credentials: which there are and when they end.
+#[utoipa::path(get, path = "/api/v1/clusters/{id}/credentials", tag = "credentials", params(
+    ("id" = uuid::Uuid, Path, description = "Cluster id")), responses(
+    (status = 200, description = "Which there are", body = CredentialsView), Always, OneCluster, NeedsStore))]
+async fn get_credentials(
+    State(api): State<ApiState>,
+    Id(id): Id,
+    _query: NoQuery,
+) -> Result<Json<CredentialsView>, ApiError> {
+    Ok(Json(CredentialsView::of(&*api.registration.stored(id)?)))
+}
+
+/// Stores credentials in place of all there were, after trying them on the cluster.
+#[utoipa::path(post, path = "/api/v1/clusters/{id}/credentials", tag = "credentials", request_body = CredentialUpload,
+    params(("id" = uuid::Uuid, Path, description = "Cluster id"), Force), responses(
+    (status = 200, description = "Stored", body = CredentialStatus), Always, OneCluster, WithBody, NeedsStore))]
+async fn upload_credentials(
+    State(api): State<ApiState>,
+    Id(id): Id,
+    Params(query): Params<Force>,
+    JsonObject(body): JsonObject,
+) -> Result<Json<CredentialStatus>, ApiError> {
+    let given = Given::read(body, false).map_err(ApiError::credentials_invalid)?;
+    let proven = api.registration.upload(id, given, Upload::Whole, query.force.unwrap_or(false)).await?;
+    Ok(Json(CredentialStatus::of("stored", &proven)))
+}
+
+/// Replaces the credentials that the body carries. The new ones are proven first; until then, and when they are refused,
+/// the old ones stay in use.
+#[utoipa::path(post, path = "/api/v1/clusters/{id}/credentials/rotate", tag = "credentials",
+    request_body = CredentialUpload,
+    params(("id" = uuid::Uuid, Path, description = "Cluster id"), Force), responses(
+    (status = 200, description = "Replaced", body = CredentialStatus), Always, OneCluster, WithBody, NeedsStore))]
+async fn rotate_credentials(
+    State(api): State<ApiState>,
+    Id(id): Id,
+    Params(query): Params<Force>,
+    JsonObject(body): JsonObject,
+) -> Result<Json<CredentialStatus>, ApiError> {
+    let given = Given::read(body, true).map_err(ApiError::credentials_invalid)?;
+    let proven = api.registration.upload(id, given, Upload::Rotation, query.force.unwrap_or(false)).await?;
+    Ok(Json(CredentialStatus::of("rotated", &proven)))
+}
+
+/// Tries the stored credentials on the cluster, over new connections.
+#[utoipa::path(post, path = "/api/v1/clusters/{id}/credentials/validate", tag = "credentials", params(
+    ("id" = uuid::Uuid, Path, description = "Cluster id")), responses(
+    (status = 200, description = "What was found, good or bad", body = CredentialStatus),
+    Always, OneCluster, NeedsStore))]
+async fn validate_credentials(
+    State(api): State<ApiState>,
+    Id(id): Id,
+    _query: NoQuery,
+) -> Result<Json<CredentialStatus>, ApiError> {
+    let proven = api.registration.validate_credentials(id).await?;
+    let silent = proven.verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::NotRun(_)));
+    let status = match (proven.holds(), silent) {
+        (true, _) => "valid",
+        (false, true) => "unknown",
+        (false, false) => "invalid",
+    };
+    Ok(Json(CredentialStatus::of(status, &proven)))
+}
+
+/// Removes a cluster's credentials. It is checked without any from then on.
+#[utoipa::path(delete, path = "/api/v1/clusters/{id}/credentials", tag = "credentials", params(
+    ("id" = uuid::Uuid, Path, description = "Cluster id")), responses(
+    (status = 204, description = "Removed"), Always, OneCluster, NeedsStore))]
+async fn delete_credentials(State(api): State<ApiState>, Id(id): Id, _query: NoQuery) -> Result<StatusCode, ApiError> {
+    api.registration.delete_credentials(id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl From<CredentialError> for ApiError {
+    fn from(error: CredentialError) -> Self {
+        match error {
+            CredentialError::Write(WriteError::Changed) => {
+                let message = "The cluster moved while its credentials were tried; try again";
+                Self::unreachable(message)
+            }
+            CredentialError::Write(error) => error.into(),
+            CredentialError::Unusable(invalid) => Self::credentials_invalid(invalid),
+            CredentialError::Refused(refused) => Self::credentials_refused(details(&refused)),
+            CredentialError::Unreachable(verdicts) => {
+                let cause = |(endpoint, verdict): &(Endpoint, Verdict)| match verdict {
+                    Verdict::Failed(failure) => Some(format!("{}: {failure}", endpoint.title())),
+                    Verdict::NotRun(reason) => Some(format!("{}: not asked ({reason})", endpoint.title())),
+                    Verdict::Success | Verdict::Skipped => None,
+                };
+                let causes: Vec<String> = verdicts.iter().filter_map(cause).collect();
+                let message = format!("The credentials could not be tried; nothing was stored. {}", causes.join("; "));
+                Self::unreachable(message)
+            }
+            CredentialError::NotFound(id) => Self::credentials_not_found(id),
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! The vault as the settings say, and filling it.
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context;
+use fleetbeat_actors::ports::Clock;
+
+use crate::{
+    config::Settings,
+    credentials::{InMemoryCredentials, KeySource, SealedStore, Vault},
+    probes::HttpProber,
+    store::Store,
+};
+
+/// How often a store that is away is asked again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// The vault, its memory still empty.
+pub(super) fn vault(
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    store: &Arc<dyn Store>,
+    memory: Arc<InMemoryCredentials>,
+    prober: &HttpProber,
+) -> anyhow::Result<Arc<Vault>> {
+    let sealed = SealedStore::open(Arc::clone(store), Arc::clone(clock), key_source(settings));
+    let sealed = sealed.context("the key of the stored credentials")?;
+    Ok(Arc::new(Vault::new(memory, Arc::new(sealed), Arc::new(prober.clone()))))
+}
+
+/// Where the key comes from.
+pub fn key_source(settings: &Settings) -> KeySource {
+    let set = &settings.credentials;
+    match set.key.secret() {
+        Some(current) => KeySource::Given { current, previous: set.previous_key.secret() },
+        None if set.key_file.as_os_str().is_empty() => KeySource::File(settings.data_dir.join("credentials.key")),
+        None => KeySource::File(set.key_file.clone()),
+    }
+}
+
+/// Fills the vault; at once when the store answers.
+pub(super) async fn fill(vault: Arc<Vault>) {
+    loop {
+        match vault.fill().await {
+            Ok(clusters) => return tracing::info!(clusters, "the stored credentials were read"),
+            Err(error) => tracing::warn!(%error, "the stored credentials could not be read yet"),
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}

@@ -1,0 +1,56 @@
+//! The vault: the credentials in memory, the store that keeps them, and the way to try them.
+
+use std::sync::Arc;
+
+use fleetbeat_actors::{health::CheckReport, ports::StoreError, roll::ClusterId, target::Target};
+use futures_util::future::BoxFuture;
+
+use super::{Credential, CredentialStore, Credentials, InMemoryCredentials, Lookup, Prover};
+
+/// Everything that touches credentials. Writes go through `registration`, which gives them their place in the log.
+pub struct Vault {
+    memory: Arc<InMemoryCredentials>,
+    store: Arc<dyn CredentialStore>,
+    prover: Arc<dyn Prover>,
+}
+
+impl Vault {
+    /// A vault whose memory is still to be filled.
+    pub fn new(memory: Arc<InMemoryCredentials>, store: Arc<dyn CredentialStore>, prover: Arc<dyn Prover>) -> Self {
+        Self { memory, store, prover }
+    }
+
+    /// Fills the memory from the store. Until it succeeds, nobody's checks run as if there were no credentials.
+    ///
+    /// # Errors
+    /// When the store does not answer; worth another try.
+    pub async fn fill(&self) -> Result<usize, StoreError> {
+        let found = self.store.load().await?;
+        let count = found.len();
+        for (id, credential) in found {
+            self.memory.put_loaded(id, credential);
+        }
+        self.memory.loaded();
+        Ok(count)
+    }
+
+    /// What the probes see.
+    pub fn get(&self, id: ClusterId) -> Lookup {
+        self.memory.get(id)
+    }
+
+    /// The memory.
+    pub fn memory(&self) -> &InMemoryCredentials {
+        &self.memory
+    }
+
+    /// The store.
+    pub(crate) fn store(&self) -> &dyn CredentialStore {
+        &*self.store
+    }
+
+    /// One check of `target` with `credential`.
+    pub fn prove(&self, target: Arc<Target>, credential: Arc<Credential>) -> BoxFuture<'static, CheckReport> {
+        self.prover.prove(target, credential)
+    }
+}

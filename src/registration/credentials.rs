@@ -1,0 +1,284 @@
+//! Credentials of clusters: proven on the live cluster, stored with the event that tells of it, shown to the probes.
+
+use std::{sync::Arc, time::Duration};
+
+use fleetbeat_actors::{
+    board::Entry,
+    event::{EventDraft, EventType},
+    health::{Cause, CheckReport, Endpoint, Failure, NotRun, Outcome},
+    roll::{Cluster, ClusterId},
+};
+use serde_json::json;
+
+use super::{
+    error::WriteError,
+    given::Given,
+    invalid::{Detail, Invalid},
+    write::{Registration, detached},
+};
+use crate::credentials::{Binding, Change, Credential, Lookup, Part};
+
+/// What a proof may take beyond the cluster's own deadline: waiting for permits.
+const PROOF_SLACK: Duration = Duration::from_secs(10);
+
+/// How an upload meets what is stored already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    /// It replaces everything.
+    Whole,
+    /// It replaces the parts it carries, of credentials that there are.
+    Rotation,
+}
+
+/// What a proof found for one endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The endpoint accepted the credential.
+    Success,
+    /// It did not, or could not be asked.
+    Failed(Failure),
+    /// The monitor could not ask.
+    NotRun(NotRun),
+    /// There is no credential for it.
+    Skipped,
+}
+
+/// Credentials with what their proof found.
+#[derive(Clone, Debug)]
+pub struct Proven {
+    /// The cluster.
+    pub entry: Entry,
+    /// The credentials.
+    pub credential: Arc<Credential>,
+    /// One for every endpoint of the cluster.
+    pub verdicts: Vec<(Endpoint, Verdict)>,
+}
+
+/// Why credentials were not stored, or not found.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// The write itself did not happen.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// What was given cannot be used.
+    #[error(transparent)]
+    Unusable(#[from] Invalid),
+    /// The cluster refuses them.
+    #[error("the cluster refuses the credentials")]
+    Refused(Vec<(Endpoint, Failure)>),
+    /// The cluster could not be asked.
+    #[error("the cluster cannot be reached")]
+    Unreachable(Vec<(Endpoint, Verdict)>),
+    /// The cluster has none.
+    #[error("the cluster has no credentials")]
+    NotFound(ClusterId),
+}
+
+impl Proven {
+    /// Does every endpoint accept them?
+    pub fn holds(&self) -> bool {
+        self.verdicts.iter().all(|(_, verdict)| matches!(verdict, Verdict::Success | Verdict::Skipped))
+    }
+}
+
+impl Registration {
+    /// Tries what was given on the live cluster and stores it. What is refused is stored with `force` only.
+    ///
+    /// # Errors
+    /// Any [`CredentialError`]; nothing was stored then.
+    pub async fn upload(
+        self: &Arc<Self>,
+        id: ClusterId,
+        given: Given,
+        upload: Upload,
+        force: bool,
+    ) -> Result<Proven, CredentialError> {
+        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        let stored = match upload {
+            Upload::Whole => Credential::default(),
+            Upload::Rotation => (*self.stored(id)?).clone(),
+        };
+        let parts = given.bind(&entry.cluster, force)?;
+        let candidate = parts.iter().fold(stored, |all, (kind, part)| all.with(*kind, Arc::clone(part)));
+        let new: Vec<Endpoint> = parts.iter().map(|(kind, _)| *kind).collect();
+        let proven = self.prove(entry, Arc::new(candidate), &new).await;
+        if !force {
+            proven.judge()?;
+        }
+        let gone = match upload {
+            Upload::Whole => Endpoint::ALL.into_iter().filter(|kind| !new.contains(kind)).collect(),
+            Upload::Rotation => Vec::new(),
+        };
+        let action = if upload == Upload::Whole { "uploaded" } else { "rotated" };
+        self.write_credentials(id, Change { put: parts, gone }, action).await?;
+        Ok(proven)
+    }
+
+    /// Tries the stored credentials on the live cluster.
+    ///
+    /// # Errors
+    /// [`CredentialError::NotFound`], [`WriteError::NotFound`], or [`WriteError::Unavailable`] when nobody knows.
+    pub async fn validate_credentials(&self, id: ClusterId) -> Result<Proven, CredentialError> {
+        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        let stored = self.stored(id)?;
+        let kinds: Vec<Endpoint> = stored.parts().map(|(kind, _)| kind).collect();
+        Ok(self.prove(entry, stored, &kinds).await)
+    }
+
+    /// Removes a cluster's credentials.
+    ///
+    /// # Errors
+    /// As for [`Registration::validate_credentials`].
+    pub async fn delete_credentials(self: &Arc<Self>, id: ClusterId) -> Result<(), CredentialError> {
+        self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        if matches!(self.vault.get(id), Lookup::None) {
+            return Err(CredentialError::NotFound(id));
+        }
+        let change = Change { put: Vec::new(), gone: Endpoint::ALL.to_vec() };
+        Ok(self.write_credentials(id, change, "deleted").await?)
+    }
+
+    /// The stored credentials as they are now.
+    ///
+    /// # Errors
+    /// As for [`Registration::validate_credentials`].
+    pub fn stored(&self, id: ClusterId) -> Result<Arc<Credential>, CredentialError> {
+        self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        match self.vault.get(id) {
+            Lookup::Some(credential) => Ok(credential),
+            Lookup::None => Err(CredentialError::NotFound(id)),
+            Lookup::Unavailable => Err(WriteError::BUSY.into()),
+        }
+    }
+
+    async fn prove(&self, entry: Entry, credential: Arc<Credential>, kinds: &[Endpoint]) -> Proven {
+        let target = Arc::new(self.policy.target(Arc::clone(&entry.cluster)));
+        let patience = target.cadence.deadline + self.policy.recheck_delay + PROOF_SLACK;
+        let proof = self.vault.prove(target, Arc::clone(&credential));
+        let report = tokio::time::timeout(patience, proof).await;
+        let report = report.unwrap_or(CheckReport::not_run(NotRun::NoPermit));
+        let asked = |kind: &Endpoint| *kind == Endpoint::ApiServer || report.outcome(*kind).is_some();
+        let verdict =
+            |kind| (kind, if kinds.contains(&kind) { Verdict::of(report.outcome(kind)) } else { Verdict::Skipped });
+        let verdicts = Endpoint::ALL.into_iter().filter(|kind| asked(kind) || kinds.contains(kind)).map(verdict);
+        Proven { entry, credential, verdicts: verdicts.collect() }
+    }
+
+    async fn write_credentials(
+        self: &Arc<Self>,
+        id: ClusterId,
+        change: Change,
+        action: &'static str,
+    ) -> Result<(), WriteError> {
+        let this = Arc::clone(self);
+        detached(async move { this.write_credentials_now(id, change, action).await }).await?;
+        let this = Arc::clone(self);
+        // The answer does not wait for it; the next check of its own would find the new credentials as well.
+        tokio::spawn(async move {
+            let patience = this.policy.recheck_delay + PROOF_SLACK;
+            let _ = this.engine.check_now(id, patience).await;
+        });
+        Ok(())
+    }
+
+    async fn write_credentials_now(&self, id: ClusterId, change: Change, action: &str) -> Result<(), WriteError> {
+        let turn = self.turn().await?;
+        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        let moved = |(kind, part): &(Endpoint, Arc<Part>)| part.bound_to != Binding::of_endpoint(&entry.cluster, *kind);
+        if change.put.iter().any(moved) {
+            return Err(WriteError::Changed);
+        }
+        if self.vault.memory().is_loading() {
+            return Err(WriteError::BUSY);
+        }
+        let before = match self.vault.get(id) {
+            Lookup::Some(credential) => (*credential).clone(),
+            Lookup::None | Lookup::Unavailable => Credential::default(),
+        };
+        let kept = change.gone.iter().fold(before, |all, kind| all.without(*kind));
+        let after = change.put.iter().fold(kept, |all, (kind, part)| all.with(*kind, Arc::clone(part)));
+        let mut pen = self.outbox.pen(turn.left()).await?;
+        let event = pen.write(self.told(&entry.cluster, &after, action))?;
+        let done = turn.store(self.vault.store().write(id, &change, &[event])).await;
+        self.settle(pen, done, id)?;
+        self.vault.memory().put(id, after);
+        Ok(())
+    }
+
+    /// The event that tells of changed credentials, without anything of them.
+    fn told(&self, cluster: &Cluster, after: &Credential, action: &str) -> EventDraft {
+        let endpoints: Vec<_> = after.parts().map(|(kind, _)| kind.as_str()).collect();
+        let payload = json!({
+            "cluster_id": cluster.id,
+            "cluster_name": cluster.name,
+            "action": action,
+            "auth_type": after.part(Endpoint::ApiServer).map(|part| part.auth_type.as_str()),
+            "endpoints": endpoints,
+            "expires_at": after.expires_at(),
+        });
+        EventDraft::new(EventType::ClusterCredentialsUpdated, cluster.id, self.now(), payload)
+    }
+
+    /// What a changed cluster leaves of its credentials: the endpoints whose place is another now, the rest, and the
+    /// event that tells of it.
+    pub(super) fn unbound_by(&self, cluster: &Cluster) -> Option<(Vec<Endpoint>, Credential, EventDraft)> {
+        let Lookup::Some(stored) = self.vault.get(cluster.id) else { return None };
+        let moved = |(kind, part): &(Endpoint, &Arc<Part>)| part.bound_to != Binding::of_endpoint(cluster, *kind);
+        let gone: Vec<Endpoint> = stored.parts().filter(moved).map(|(kind, _)| kind).collect();
+        if gone.is_empty() {
+            return None;
+        }
+        let rest = gone.iter().fold((*stored).clone(), |all, kind| all.without(*kind));
+        let mut draft = self.told(cluster, &rest, "invalidated");
+        draft.payload["invalidated"] = json!(gone.iter().map(|kind| kind.as_str()).collect::<Vec<_>>());
+        Some((gone, rest, draft))
+    }
+}
+
+impl Proven {
+    /// May they be stored?
+    fn judge(&self) -> Result<(), CredentialError> {
+        let failed = self.verdicts.iter().filter_map(|(kind, verdict)| match verdict {
+            Verdict::Failed(failure) => Some((*kind, *failure)),
+            Verdict::Success | Verdict::NotRun(_) | Verdict::Skipped => None,
+        });
+        let failed: Vec<(Endpoint, Failure)> = failed.collect();
+        let refused: Vec<_> = failed.iter().copied().filter(|(_, failure)| refuses(failure.cause)).collect();
+        if !refused.is_empty() {
+            return Err(CredentialError::Refused(refused));
+        }
+        if self.holds() { Ok(()) } else { Err(CredentialError::Unreachable(self.verdicts.clone())) }
+    }
+}
+
+/// Is the credential to blame, or the trust that came with it?
+fn refuses(cause: Cause) -> bool {
+    match cause {
+        Cause::Unauthorized | Cause::Forbidden | Cause::Credentials | Cause::Tls | Cause::CertificateExpired => true,
+        Cause::Dns
+        | Cause::Refused
+        | Cause::ConnectTimeout
+        | Cause::Timeout
+        | Cause::Throttled
+        | Cause::HttpStatus
+        | Cause::Protocol
+        | Cause::TooLarge
+        | Cause::Blocked => false,
+    }
+}
+
+impl Verdict {
+    fn of(outcome: Option<Outcome>) -> Self {
+        match outcome {
+            Some(Outcome::Healthy { .. }) => Self::Success,
+            Some(Outcome::Failed { failure, .. }) => Self::Failed(failure),
+            Some(Outcome::NotRun(reason)) => Self::NotRun(reason),
+            None => Self::Skipped,
+        }
+    }
+}
+
+/// What a caller is told of endpoints that refuse.
+pub fn details(refused: &[(Endpoint, Failure)]) -> Vec<Detail> {
+    refused.iter().map(|(kind, failure)| Detail::new(kind.as_str(), failure.to_string())).collect()
+}
