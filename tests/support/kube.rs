@@ -40,6 +40,7 @@ impl KubeApiserver {
         let (accounts, accounts_key) = authority.issue();
         scratch.write("accounts.crt", &accounts, None);
         scratch.write("accounts.key", &accounts_key, None);
+        scratch.write("ca.crt", &authority.pem(), None);
         scratch.write("tokens.csv", &format!("{TOKEN},admin,1,\"system:masters\"\n"), None);
         let (port, etcd_port) = (free_port(), free_port());
         let etcd = start_etcd(&scratch, etcd_port);
@@ -62,6 +63,7 @@ impl KubeApiserver {
             format!("--service-account-key-file={}", file("accounts.crt")),
             format!("--service-account-signing-key-file={}", file("accounts.key")),
             format!("--token-auth-file={}", file("tokens.csv")),
+            format!("--client-ca-file={}", file("ca.crt")),
             format!("--tls-cert-file={}", file("server.crt")),
             format!("--tls-private-key-file={}", file("server.key")),
             format!("--cert-dir={}", file("certificates")),
@@ -95,14 +97,45 @@ impl KubeApiserver {
         TOKEN
     }
 
+    /// Certificate and key of a client that it knows by this name, in this group.
+    pub fn client_certificate(&self, name: &str, group: &str) -> (String, String) {
+        self.authority.issue_client(name, group)
+    }
+
+    /// Creates or removes something as someone who may do anything; panics unless that succeeds. The answer's body.
+    pub async fn command(&self, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let body = body.to_string();
+        let request = format!(
+            "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = self.exchange(&request).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.0 20"), "{method} {path}: {answer}");
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+        serde_json::from_str(body).unwrap_or_default()
+    }
+
+    /// A token of a service account in namespace `default`, which is made where missing.
+    pub async fn service_account(&self, name: &str) -> String {
+        let accounts = "/api/v1/namespaces/default/serviceaccounts";
+        self.command("POST", accounts, &serde_json::json!({ "metadata": { "name": name } })).await;
+        let asked = serde_json::json!({ "spec": { "expirationSeconds": 3600 } });
+        let answer = self.command("POST", &format!("{accounts}/{name}/token"), &asked).await;
+        answer["status"]["token"].as_str().unwrap().to_owned()
+    }
+
     /// A whole answer, headers and body, as text.
     pub async fn ask(&self, path: &str, token: Option<&str>) -> std::io::Result<String> {
+        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
+        self.exchange(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n")).await
+    }
+
+    async fn exchange(&self, request: &str) -> std::io::Result<String> {
         let tcp = tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await?;
         let name = rustls_pki_types::ServerName::try_from("127.0.0.1").map_err(std::io::Error::other)?;
         let connector = tokio_rustls::TlsConnector::from(Arc::new(self.authority.client_config()));
         let mut connection = connector.connect(name, tcp).await?;
-        let token = token.map(|token| format!("Authorization: Bearer {token}\r\n")).unwrap_or_default();
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n{token}Connection: close\r\n\r\n");
         connection.write_all(request.as_bytes()).await?;
         let mut answer = Vec::new();
         connection.read_to_end(&mut answer).await?;
