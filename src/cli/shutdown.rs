@@ -1,11 +1,15 @@
 //! The signals that ask the process to end.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::error::CliError;
 
 /// Code of a process that was told twice to end.
 const IMPATIENT: i32 = 130;
+/// Signals closer together than this are one.
+const SAME_WISH: Duration = Duration::from_millis(300);
 
 /// SIGINT (Ctrl-C), SIGTERM, and SIGHUP (the terminal was closed).
 pub struct Shutdown {
@@ -37,11 +41,16 @@ impl Shutdown {
         }
     }
 
-    /// From now on a further signal ends the process at once.
-    pub fn insist(mut self) {
+    /// From now on a further signal ends the process at once. One that follows at the heels of the first is the same wish,
+    /// told twice: to the process and to its group.
+    pub fn insist(self) {
         tokio::spawn(async move {
-            self.asked().await;
-            std::process::exit(IMPATIENT);
+            tokio::time::sleep(SAME_WISH).await;
+            drop(self);
+            if let Ok(mut again) = Self::listen() {
+                again.asked().await;
+                std::process::exit(IMPATIENT);
+            }
         });
     }
 }
