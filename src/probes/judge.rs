@@ -4,9 +4,20 @@ use std::time::Duration;
 
 use fleetbeat_actors::health::{Cause, Endpoint, Failure, Outcome};
 
+use super::wire::Answer;
+
 /// Judges a complete answer. Without credentials the API server is alive when it answers below 500, but a redirect
-/// (a login page) is never health.
-pub(super) fn judge(endpoint: Endpoint, authenticated: bool, status: u16, latency: Duration) -> Outcome {
+/// (a login page) is never health, and neither is a body over the cap.
+pub(super) fn judge(endpoint: Endpoint, authenticated: bool, answer: &Answer, latency: Duration) -> Outcome {
+    match by_status(endpoint, authenticated, answer.status, latency) {
+        Outcome::Healthy { latency } if answer.overflows => {
+            Outcome::failed(Failure::status(Cause::TooLarge, answer.status), latency)
+        }
+        outcome => outcome,
+    }
+}
+
+fn by_status(endpoint: Endpoint, authenticated: bool, status: u16, latency: Duration) -> Outcome {
     let anonymous_api = endpoint == Endpoint::ApiServer && !authenticated;
     let cause = match status {
         200..=299 => return Outcome::Healthy { latency },
@@ -24,7 +35,7 @@ mod tests {
     use super::*;
 
     fn cause(endpoint: Endpoint, authenticated: bool, status: u16) -> Option<Cause> {
-        match judge(endpoint, authenticated, status, Duration::ZERO) {
+        match by_status(endpoint, authenticated, status, Duration::ZERO) {
             Outcome::Healthy { .. } => None,
             Outcome::Failed { failure, .. } => {
                 assert_eq!(failure.http_status, Some(status));

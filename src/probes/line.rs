@@ -117,7 +117,7 @@ impl Line {
         let started = Instant::now();
         let (outcome, authenticated, fresh) = match self.admitted(round).await {
             Ok((timed, authenticated)) => {
-                let outcome = judge(self.endpoint, authenticated, timed.answer.status, timed.latency);
+                let outcome = judge(self.endpoint, authenticated, &timed.answer, timed.latency);
                 (outcome, authenticated, timed.fresh)
             }
             Err(Trouble::NotRun(reason)) => (Outcome::NotRun(reason), false, round.fresh),

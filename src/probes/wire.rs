@@ -47,6 +47,8 @@ pub(super) struct Wire {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
+    /// Was the body longer than the cap?
+    pub(super) overflows: bool,
     /// Can the connection serve another request?
     pub(super) reusable: bool,
 }
@@ -157,8 +159,11 @@ impl Wire {
         };
         let response = sent.await.map_err(|error| Trouble::of_exchange(&error))?;
         let (status, keeps_alive) = (response.status().as_u16(), keeps_alive(&response));
-        drain(response.into_body(), options.body_bytes).await?;
-        Ok(Answer { status, reusable: keeps_alive && !self.sender.is_closed() })
+        let overflows = match drain(response.into_body(), options.body_bytes).await {
+            Err(Trouble::Failed(Cause::TooLarge)) => true,
+            drained => drained.map(|()| false)?,
+        };
+        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows && !self.sender.is_closed() })
     }
 }
 

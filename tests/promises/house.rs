@@ -31,7 +31,17 @@ impl House {
         client.post("/api/v1/clusters:import", &registrations).await.expect(200);
         let house = Self { product, fleet, client };
         house.until_all("ONLINE").await;
+        house.until_logged(spokes).await;
         house
+    }
+
+    /// Waits until the log tells of so many changes of state: the board shows them a moment before they are stored.
+    pub async fn until_logged(&self, changes: usize) {
+        eventually(LONG, async || {
+            let log = self.log().await;
+            log.iter().filter(|event| event["event_type"] == "CLUSTER_STATUS_CHANGED").count() == changes
+        })
+        .await;
     }
 
     pub fn name(&self, index: usize) -> String {

@@ -87,6 +87,7 @@ async fn a_death_with_unsaved_events_is_confessed_on_the_next_start() {
     eventually(LONG, async || house.log().await.iter().any(|event| event["event_type"] == "OBSERVATION_GAP")).await;
     assert!(!marker.exists());
     house.until(5, "OFFLINE").await;
+    house.until_logged(13).await;
     assert_eq!(stories(&house.log().await)[&house.name(5)], ["ONLINE", "OFFLINE"]);
 }
 

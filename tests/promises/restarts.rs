@@ -23,6 +23,7 @@ async fn survives_kills(product: Product) {
     house.until(2, "OFFLINE").await;
     house.set(4, Behaviour::Status { code: 503 }).await;
     house.until(4, "OFFLINE").await;
+    house.until_logged(22).await;
     for _ in 0..3 {
         let before: Vec<Value> = [house.cluster(0).await, house.cluster(2).await, house.cluster(4).await].to_vec();
         let log = house.log().await;

@@ -20,7 +20,7 @@ pub fn fuzz_api(description: &str, left_out: &[&str]) {
     let mut command = Command::new("timeout");
     command.arg(MAX_SECONDS).arg(program).args(["run", description, "--checks", CHECKS, "--seed", "1"]);
     command.args(["--phases", "examples,coverage,fuzzing", "--max-examples", "30", "--request-timeout", "10"]);
-    command.args(["--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", "--workers", "2"]);
+    command.args(["--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", "--workers", "1"]);
     for path in left_out {
         command.args(["--exclude-path", path]);
     }

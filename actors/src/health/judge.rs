@@ -67,7 +67,9 @@ fn standing_of(failure: Failure, authenticated: bool) -> Standing {
     match failure.cause {
         Cause::Throttled => Standing::Well,
         Cause::Unauthorized | Cause::Forbidden if !authenticated => Standing::Well,
-        Cause::Unauthorized | Cause::Forbidden | Cause::Credentials | Cause::TooLarge => Standing::Refusing,
+        Cause::Unauthorized | Cause::Forbidden | Cause::Credentials => Standing::Refusing,
+        // A status came before too long a body: it answers. Headers without end are no answer.
+        Cause::TooLarge if failure.http_status.is_some() => Standing::Refusing,
         Cause::HttpStatus => match failure.http_status {
             Some(300..=399) => Standing::Refusing,
             Some(status) if status < 500 && authenticated => Standing::Refusing,
@@ -81,6 +83,7 @@ fn standing_of(failure: Failure, authenticated: bool) -> Standing {
         | Cause::CertificateExpired
         | Cause::Timeout
         | Cause::Protocol
+        | Cause::TooLarge
         | Cause::Blocked => Standing::Gone,
     }
 }
@@ -164,6 +167,12 @@ mod tests {
         let mut seen = report(failing(Cause::HttpStatus, Some(302)));
         seen.authenticated = false;
         assert_eq!(state(&seen), State::Degraded);
+    }
+
+    #[test]
+    fn too_long_a_body_is_an_answer_and_headers_without_end_are_none() {
+        assert_eq!(state(&report(failing(Cause::TooLarge, Some(200)))), State::Degraded);
+        assert_eq!(state(&report(failing(Cause::TooLarge, None))), State::Offline);
     }
 
     #[test]
