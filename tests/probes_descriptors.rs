@@ -27,7 +27,7 @@ async fn without_descriptors_a_probe_is_not_run_and_with_them_it_is() {
 
     let full = getrlimit(Resource::Nofile);
     let open = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-    let mut none = full.clone();
+    let mut none = full;
     none.current = Some(open.saturating_sub(2));
     setrlimit(Resource::Nofile, none).unwrap();
     let held: Vec<_> = std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect();

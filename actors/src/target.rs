@@ -15,6 +15,8 @@ pub struct Cadence {
     pub failure_threshold: u8,
     /// Reports in a row that must agree before the state improves (at least 1).
     pub success_threshold: u8,
+    /// Delay before a worsening is looked at again on a fresh connection.
+    pub recheck_delay: Duration,
 }
 
 /// The rules that apply to every cluster unless it overrides them.
@@ -28,8 +30,6 @@ pub struct Policy {
     pub edge: Cadence,
     /// Cadence of far-edge sites.
     pub far_edge: Cadence,
-    /// Delay before a worsening is looked at again on a fresh connection.
-    pub recheck_delay: Duration,
     /// This many state changes …
     pub flap_changes: usize,
     /// … within this time are flapping.
@@ -43,13 +43,13 @@ impl Default for Policy {
             deadline: Duration::from_secs(deadline),
             failure_threshold: 2,
             success_threshold: 1,
+            recheck_delay: Duration::from_secs(2),
         };
         Self {
             hub: cadence(15, 5),
             spoke: cadence(30, 10),
             edge: cadence(60, 15),
             far_edge: cadence(120, 30),
-            recheck_delay: Duration::from_secs(2),
             flap_changes: 4,
             flap_window: Duration::from_secs(600),
         }
@@ -78,6 +78,7 @@ impl Policy {
             deadline: seconds(own.timeout_seconds, base.deadline).min(period),
             failure_threshold: own.failure_threshold.unwrap_or(base.failure_threshold).max(1),
             success_threshold: own.success_threshold.unwrap_or(base.success_threshold).max(1),
+            recheck_delay: base.recheck_delay,
         }
     }
 

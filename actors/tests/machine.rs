@@ -79,6 +79,7 @@ fn cadence(period: u64) -> Cadence {
         deadline: Duration::from_secs(5),
         failure_threshold: FAILURES,
         success_threshold: 2,
+        recheck_delay: Duration::from_secs(2),
     }
 }
 

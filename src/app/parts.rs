@@ -109,7 +109,6 @@ pub(super) fn policy(settings: &Settings) -> Policy {
         spoke: cadence(set.spoke()),
         edge: cadence(set.edge()),
         far_edge: cadence(set.far_edge()),
-        recheck_delay: set.recheck_delay,
         flap_changes: set.flap_changes as usize,
         flap_window: set.flap_window,
     }
@@ -122,6 +121,7 @@ fn cadence(timing: Timing) -> Cadence {
         deadline: timing.deadline.min(timing.interval),
         failure_threshold: threshold(timing.failure_threshold),
         success_threshold: threshold(timing.success_threshold),
+        recheck_delay: timing.recheck_delay,
     }
 }
 

@@ -153,7 +153,7 @@ impl Registration {
 
     async fn prove(&self, entry: Entry, credential: Arc<Credential>, kinds: &[Endpoint]) -> Proven {
         let target = Arc::new(self.policy.target(Arc::clone(&entry.cluster)));
-        let patience = target.cadence.deadline + self.policy.recheck_delay + PROOF_SLACK;
+        let patience = target.cadence.deadline + target.cadence.recheck_delay + PROOF_SLACK;
         let proof = self.vault.prove(target, Arc::clone(&credential));
         let report = tokio::time::timeout(patience, proof).await;
         let report = report.unwrap_or(CheckReport::not_run(NotRun::NoPermit));
@@ -175,7 +175,7 @@ impl Registration {
         let this = Arc::clone(self);
         // The answer does not wait for it; the next check of its own would find the new credentials as well.
         tokio::spawn(async move {
-            let patience = this.policy.recheck_delay + PROOF_SLACK;
+            let patience = PROOF_SLACK;
             let _ = this.engine.check_now(id, patience).await;
         });
         Ok(())

@@ -44,7 +44,7 @@ impl Given {
         let mut reader = Reader::new(map, "");
         let mut given = Self { parts: Vec::new(), server: None };
         let auth_type = read_auth_type(&mut reader, partial);
-        let ca_pem = reader.text("ca", |pem| authorities(pem));
+        let ca_pem = reader.text("ca", authorities);
         let api_server = match auth_type {
             Some(AuthType::Kubeconfig) => given.read_kubeconfig(&mut reader),
             Some(AuthType::Token) => {
@@ -59,7 +59,7 @@ impl Given {
             given.parts.push((Endpoint::ApiServer, field, part));
         }
         for (endpoint, token_field, ca_field, _) in ENDPOINTS {
-            let ca_pem = reader.text(ca_field, |pem| authorities(pem));
+            let ca_pem = reader.text(ca_field, authorities);
             if let Some(text) = reader.text(token_field, token) {
                 let part = Part { ca_pem, ..Part::of_token(text.trim()) };
                 given.parts.push((endpoint, token_field, part));

@@ -229,7 +229,7 @@ impl House {
 
 fn engine_parts(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, fleet: &FakeFleet) -> EngineParts {
     EngineParts {
-        policy: Policy { recheck_delay: Duration::from_millis(20), ..Policy::default() },
+        policy: quick_policy(),
         doubt: Default::default(),
         recorder: Default::default(),
         reconcile_every: Duration::from_secs(60),
@@ -264,4 +264,11 @@ fn blank(value: &mut Value, key: &str) {
         }
         _ => {}
     }
+}
+
+/// The default rules, but for a second look that comes at once.
+fn quick_policy() -> Policy {
+    let quick = |cadence| Cadence { recheck_delay: Duration::from_millis(20), ..cadence };
+    let Policy { hub, spoke, edge, far_edge, .. } = Policy::default();
+    Policy { hub: quick(hub), spoke: quick(spoke), edge: quick(edge), far_edge: quick(far_edge), ..Policy::default() }
 }

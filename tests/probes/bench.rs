@@ -59,6 +59,7 @@ impl Bench {
             deadline: self.deadline,
             failure_threshold: 2,
             success_threshold: 1,
+            recheck_delay: Duration::from_secs(2),
         };
         Target { cluster: Arc::new(cluster), cadence }
     }

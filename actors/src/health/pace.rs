@@ -10,7 +10,6 @@ const POKES: f64 = 3.0;
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     cadence: Cadence,
-    recheck_delay: Duration,
     due: Instant,
     pokes: f64,
     pokes_at: Instant,
@@ -18,9 +17,9 @@ pub(super) struct Pace {
 
 impl Pace {
     /// The first check is due now, or at this cluster's place (`phase`, any hash) in the period.
-    pub(super) fn new(cadence: Cadence, recheck_delay: Duration, phase: u64, now: Instant, at_once: bool) -> Self {
+    pub(super) fn new(cadence: Cadence, phase: u64, now: Instant, at_once: bool) -> Self {
         let due = if at_once { now } else { now + share(cadence.period, phase) };
-        Self { cadence, recheck_delay, due, pokes: POKES, pokes_at: now }
+        Self { cadence, due, pokes: POKES, pokes_at: now }
     }
 
     pub(super) const fn cadence(&self) -> Cadence {
@@ -33,7 +32,7 @@ impl Pace {
 
     /// A recheck comes soon, but never later than half a period.
     pub(super) fn recheck_delay(&self) -> Duration {
-        self.recheck_delay.min(self.cadence.period / 2)
+        self.cadence.recheck_delay.min(self.cadence.period / 2)
     }
 
     /// The regular check woke: how late, and the next one is set. `Err` with the next due time when it woke so late
@@ -82,9 +81,14 @@ mod tests {
 
     fn pace(phase: u64, at_once: bool) -> (Pace, Instant) {
         let now = crate::testing::instant();
-        let cadence =
-            Cadence { period: PERIOD, deadline: Duration::from_secs(10), failure_threshold: 2, success_threshold: 1 };
-        (Pace::new(cadence, Duration::from_secs(2), phase, now, at_once), now)
+        let cadence = Cadence {
+            period: PERIOD,
+            deadline: Duration::from_secs(10),
+            failure_threshold: 2,
+            success_threshold: 1,
+            recheck_delay: Duration::from_secs(2),
+        };
+        (Pace::new(cadence, phase, now, at_once), now)
     }
 
     #[test]

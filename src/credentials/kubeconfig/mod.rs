@@ -93,10 +93,13 @@ pub fn read(text: &str, rules: Rules) -> Result<Kubeconfig, Refused> {
     document.current()
 }
 
+/// A context's name, and what it says or why it is refused.
+pub type NamedContext = (String, Result<Kubeconfig, Refused>);
+
 /// Every context of a kubeconfig by name, each acceptable or not by itself.
 ///
 /// # Errors
 /// When the text as a whole cannot be read.
-pub fn contexts(text: &str, rules: Rules) -> Result<Vec<(String, Result<Kubeconfig, Refused>)>, Refused> {
+pub fn contexts(text: &str, rules: Rules) -> Result<Vec<NamedContext>, Refused> {
     Ok(Document::read(text, rules)?.contexts())
 }
