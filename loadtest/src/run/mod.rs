@@ -178,7 +178,8 @@ impl<'a> Run<'a> {
         let (begin, bar) = (Instant::now(), self.progress.bar("checked", clusters as u64));
         while begin.elapsed() < patience {
             if let Ok(reading) = read_metrics(http).await {
-                let checked = reading.last_checks.iter().filter(|at| **at >= after_seconds).count();
+                let checked = reading.checked_since(after_seconds);
+                self.readings.push(reading);
                 bar.set_position(checked as u64);
                 if checked >= clusters {
                     bar.finish_and_clear();
@@ -231,10 +232,7 @@ impl<'a> Run<'a> {
         let http = stand.monitor.http().clone();
         if let Some(last_start) = diary.last_start {
             let patience = Duration::from_secs_f64(self.scenario().time.warm_up_seconds);
-            let clusters = stand.swarm.spokes().len();
-            let checked = self.all_checked(&http, clusters, last_start as f64 / 1_000.0, patience).await;
-            let took = (wall_ms() - last_start) as f64 / 1_000.0;
-            self.put("all_checked_after_restart_seconds", checked.map_or(f64::INFINITY, |()| took));
+            self.all_checked(&http, stand.swarm.spokes().len(), last_start as f64 / 1_000.0, patience).await;
         }
         let mut followers = JoinSet::new();
         followers.spawn(follow_metrics(http.clone(), Duration::from_secs(2), self.readings.clone()));

@@ -6,13 +6,14 @@ use crate::spokes::dice::Dice;
 use crate::spokes::script::Timed;
 use crate::spokes::{Behaviour, ClusterType, Script, ScriptOptions, Spoke};
 
-/// What a busy machine may add to a monitor's cadence, in milliseconds.
-const MARGIN_MS: i64 = 5_000;
+/// What a busy machine may add to a monitor's cadence, in milliseconds: less where everything is fast.
+const MARGIN_MS: (i64, i64) = (2_000, 5_000);
 
 /// How fast a correct monitor is with a cluster of this type in this scenario.
 pub fn cadence(scenario: &Scenario, kind: ClusterType) -> Cadence {
     let (period, deadline) = scenario.cadence(kind);
-    Cadence { period, deadline, recheck: scenario.recheck_ms(), margin: MARGIN_MS }
+    let margin = (period + deadline).clamp(MARGIN_MS.0, MARGIN_MS.1);
+    Cadence { period, deadline, recheck: scenario.recheck_ms(), margin }
 }
 
 /// Everything that happens to these spokes, in order.

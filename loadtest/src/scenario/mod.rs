@@ -310,12 +310,15 @@ impl Scenario {
     }
 }
 
-/// Replaces what `over` names, object by object.
+/// Replaces what `over` names, object by object; `null` takes a key away.
 fn lay_over(whole: &mut Value, over: Value) {
     match (whole, over) {
         (Value::Object(whole), Value::Object(over)) => {
             for (key, value) in over {
-                lay_over(whole.entry(key).or_insert(Value::Null), value);
+                match value {
+                    Value::Null => drop(whole.remove(&key)),
+                    value => lay_over(whole.entry(key).or_insert(Value::Null), value),
+                }
             }
         }
         (whole, over) => *whole = over,

@@ -57,6 +57,11 @@ impl Reading {
         }
     }
 
+    /// How many clusters were checked at or after a time, in seconds since the epoch.
+    pub fn checked_since(&self, seconds: f64) -> usize {
+        self.last_checks.len() - self.last_checks.partition_point(|at| *at < seconds)
+    }
+
     /// Checks of every outcome so far.
     pub fn all_checks(&self) -> f64 {
         self.checks.values().sum()
@@ -97,6 +102,7 @@ fleetbeat_cluster_last_check_timestamp_seconds{cluster=\"a\"} 100
         assert_eq!((reading.checks["healthy"], reading.all_checks()), (15.0, 18.0));
         assert_eq!(reading.plain["fleetbeat_events_waiting"], 7.0);
         assert_eq!(reading.last_checks, [100.0, 200.5]);
+        assert_eq!([0.0, 100.5, 200.5, 300.0].map(|since| reading.checked_since(since)), [2, 1, 1, 0]);
         assert_eq!(reading.lag["HUB"].count(), 10.0);
     }
 
