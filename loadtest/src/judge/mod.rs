@@ -196,12 +196,18 @@ impl Course<'_> {
             verdict.find(|| format!("{name}: {state:?} from {at} was never told"));
         }
         for step in &found.untrue {
-            let (name, state, at) = (self.name, step.new, wall_text(step.at));
-            verdict.find(|| format!("{name}: {state:?} told at {at} was not so"));
+            let (name, state, at, why) = (self.name, step.new, wall_text(step.at), self.why(step));
+            verdict.find(|| format!("{name}: {state:?} told at {at} was not so ({why})"));
         }
         if found.disordered {
             verdict.find(|| format!("{}: told in another order or number than it was", self.name));
         }
+    }
+
+    fn why(&self, step: &course::Step) -> &str {
+        let changes =
+            self.records.iter().filter(|record| record.at == step.at).filter_map(|record| record.change.as_ref());
+        changes.filter(|change| change.new == step.new).map(|change| change.why.as_str()).next().unwrap_or_default()
     }
 
     fn judge_end(&self, evidence: &Evidence, segments: &[course::Segment], sums: &mut Sums, verdict: &mut Verdict) {

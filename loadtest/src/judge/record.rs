@@ -67,6 +67,8 @@ pub struct Change {
     pub old: Shown,
     /// To.
     pub new: Shown,
+    /// Why, in the monitor's words.
+    pub why: String,
 }
 
 /// An event as some follower received it.
@@ -128,7 +130,8 @@ fn change(payload: &serde_json::Map<String, serde_json::Value>) -> Result<Change
     let field = |name: &str| payload.get(name).cloned().unwrap_or_default();
     let state = |name: &str| serde_json::from_value(field(name)).map_err(|error| Misshapen(format!("{name}: {error}")));
     let cluster = field("cluster_name").as_str().unwrap_or_default().to_owned();
-    Ok(Change { cluster, old: state("old_state")?, new: state("new_state")? })
+    let why = field("message").as_str().or(field("reason").as_str()).unwrap_or_default().to_owned();
+    Ok(Change { cluster, old: state("old_state")?, new: state("new_state")?, why })
 }
 
 /// FNV-1a of the value, so that key order and spaces do not count.

@@ -20,7 +20,7 @@ pub fn record(cluster: &str, sequence: i64) -> Record {
 
 /// A change of state of a cluster.
 pub fn changed(cluster: &str, sequence: i64, at: WallMs, old: Shown, new: Shown) -> Record {
-    let change = Some(Change { cluster: cluster.to_owned(), old, new });
+    let change = Some(Change { cluster: cluster.to_owned(), old, new, why: String::new() });
     Record { event_type: "CLUSTER_STATUS_CHANGED".to_owned(), at, change, ..record(cluster, sequence) }
 }
 
