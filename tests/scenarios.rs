@@ -21,18 +21,8 @@ fn a_killed_redis_costs_no_event() {
 }
 
 #[test]
-fn a_path_to_redis_that_swallows_everything_costs_no_event() {
-    run("redis-blackholed");
-}
-
-#[test]
 fn a_stopped_database_changes_no_state_and_costs_no_event() {
     run("postgres-stopped");
-}
-
-#[test]
-fn the_database_and_redis_may_be_gone_at_once() {
-    run("both-gone");
 }
 
 #[test]
