@@ -18,6 +18,7 @@ use super::{
     Shared,
     deadline::{Deadline, permit},
     judge::judge,
+    seats::Claim,
     site::{Address, Site, USER_AGENT},
     tls::Tls,
     trouble::Trouble,
@@ -34,6 +35,7 @@ pub(super) struct Line {
     binding: Option<Binding>,
     tls: Option<Tls>,
     kept: Option<Wire>,
+    claim: Claim,
     lineage: Arc<Lineage>,
     bearer: Option<(u64, HeaderValue)>,
 }
@@ -93,10 +95,18 @@ struct Grant<'a> {
 }
 
 impl Line {
-    pub(super) fn new(endpoint: Endpoint, address: Address) -> Self {
+    pub(super) fn new(endpoint: Endpoint, address: Address, claim: Claim) -> Self {
         let site = Site::parse(endpoint, &address);
         let binding = Binding::of(&address.url, address.ca_bundle.as_deref());
-        Self { endpoint, address, site, binding, tls: None, kept: None, lineage: Arc::default(), bearer: None }
+        Self { endpoint, address, site, binding, tls: None, kept: None, claim, lineage: Arc::default(), bearer: None }
+    }
+
+    /// From now on the line is probed every `period`.
+    pub(super) fn retune(&mut self, period: Duration) {
+        self.claim.retune(period);
+        if let Some(wire) = &mut self.kept {
+            wire.retune(period);
+        }
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -262,7 +272,7 @@ impl Line {
         let (shared, wait) = (round.shared, round.permit_wait());
         let site = self.site.as_ref().ok_or(Trouble::Failed(Cause::Blocked))?;
         let stream = shared.dialer.tcp(site, deadline).await?;
-        let keep = shared.kept.clone().try_acquire_owned().ok();
+        let keep = self.claim.take();
         let (lineage, poke) = (self.lineage.clone(), round.poke.clone());
         let Some(tls) = self.tls.as_mut().filter(|_| site.secure) else {
             return Wire::open(stream, &shared.options, keep, lineage, poke).await;

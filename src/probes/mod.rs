@@ -9,6 +9,7 @@ mod judge;
 mod line;
 mod options;
 mod resolve;
+mod seats;
 mod serving;
 mod session;
 mod site;
@@ -51,7 +52,7 @@ struct Shared {
     dialer: dial::Dialer,
     credentials: Arc<dyn Credentials>,
     in_flight: Arc<Semaphore>,
-    kept: Arc<Semaphore>,
+    seats: Arc<seats::Seats>,
     serving: serving::Serving,
 }
 
@@ -88,7 +89,7 @@ impl HttpProber {
             trust,
             credentials,
             in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
-            kept: Arc::new(Semaphore::new(options.max_kept)),
+            seats: seats::Seats::new(options.max_kept),
             serving: serving::Serving::default(),
             options,
         };
@@ -112,7 +113,7 @@ impl HttpProber {
             in_flight: options.max_in_flight - self.shared.in_flight.available_permits(),
             handshakes: options.max_handshakes - handshakes,
             lookups: options.max_lookups - lookups,
-            kept: options.max_kept - self.shared.kept.available_permits(),
+            kept: self.shared.seats.taken(),
         }
     }
 }

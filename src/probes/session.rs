@@ -30,7 +30,8 @@ pub(super) struct HttpSession {
 
 impl HttpSession {
     pub(super) fn new(shared: Arc<Shared>, target: Arc<Target>, poke: Poke) -> Self {
-        let api_server = Line::new(Endpoint::ApiServer, Address::of_api_server(&target));
+        let claim = shared.seats.claim(target.cadence.period);
+        let api_server = Line::new(Endpoint::ApiServer, Address::of_api_server(&target), claim);
         let mut session = Self { shared, target: target.clone(), poke, api_server, others: Vec::new() };
         session.retune(target);
         session
@@ -75,17 +76,20 @@ impl Session for HttpSession {
 
     fn retune(&mut self, target: Arc<Target>) {
         let mut known: Vec<Line> = std::mem::take(&mut self.others);
-        let api_server = Address::of_api_server(&target);
-        if api_server != *self.api_server.address() {
-            self.api_server = Line::new(Endpoint::ApiServer, api_server);
+        let (api_server, period) = (Address::of_api_server(&target), target.cadence.period);
+        if api_server == *self.api_server.address() {
+            self.api_server.retune(period);
+        } else {
+            self.api_server = Line::new(Endpoint::ApiServer, api_server, self.shared.seats.claim(period));
         }
         for endpoint in [Endpoint::Prometheus, Endpoint::Tempo, Endpoint::Loki] {
             let Some(address) = Address::of(&target, endpoint) else { continue };
             let same = |line: &Line| line.endpoint() == endpoint && *line.address() == address;
-            let line = match known.iter().position(same) {
+            let mut line = match known.iter().position(same) {
                 Some(index) => known.swap_remove(index),
-                None => Line::new(endpoint, address),
+                None => Line::new(endpoint, address, self.shared.seats.claim(period)),
             };
+            line.retune(period);
             self.others.push(line);
         }
         self.target = target;

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -22,12 +23,12 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    sync::OwnedSemaphorePermit,
     task::AbortHandle,
 };
 
 use super::{
     options::ProbeOptions,
+    seats::Seat,
     trouble::{OverBudget, Trouble},
 };
 
@@ -40,7 +41,7 @@ pub(super) struct Wire {
     pulse: Arc<Pulse>,
     driver: AbortHandle,
     /// Held while the connection counts among the kept ones.
-    keep: Option<OwnedSemaphorePermit>,
+    keep: Option<Seat>,
 }
 
 /// A complete answer. Its content was counted and thrown away.
@@ -98,7 +99,7 @@ impl Wire {
     pub(super) async fn open<S>(
         io: S,
         options: &ProbeOptions,
-        keep: Option<OwnedSemaphorePermit>,
+        keep: Option<Seat>,
         lineage: Arc<Lineage>,
         poke: Poke,
     ) -> Result<Self, Trouble>
@@ -127,7 +128,14 @@ impl Wire {
 
     /// May it be kept after an answer?
     pub(super) fn may_be_kept(&self) -> bool {
-        self.keep.is_some()
+        self.keep.as_ref().is_some_and(|seat| !seat.is_wanted())
+    }
+
+    /// Its line is now checked every `period`.
+    pub(super) fn retune(&mut self, period: Duration) {
+        if let Some(seat) = &mut self.keep {
+            seat.retune(period);
+        }
     }
 
     /// Takes an idle wire into use. `false` when the peer has closed it.

@@ -143,6 +143,39 @@ async fn beyond_the_kept_connections_tls_sessions_are_resumed_but_never_for_a_fr
     assert_eq!(prober.permits_in_use().kept, 0);
 }
 
+#[tokio::test]
+async fn the_shortest_period_keeps_its_connection_and_a_longer_one_gives_its_own_up() {
+    let mut bench = Bench::new();
+    bench.options.max_kept = 1;
+    let start = || Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
+    let (edge, hub) = (start(), start());
+    let prober = bench.prober();
+    let every = |spoke: &Spoke, seconds| {
+        let mut target = bench.target(&spoke.https());
+        target.cadence.period = Duration::from_secs(seconds);
+        target
+    };
+    let mut slow = bench.session_of(&prober, &every(&edge, 60));
+    slow.check(false).await;
+    slow.check(false).await;
+    assert_eq!((edge.connections(), prober.permits_in_use().kept), (1, 1));
+    let mut fast = bench.session_of(&prober, &every(&hub, 15));
+    fast.check(false).await;
+    assert_eq!(cause(slow.check(false).await.api_server), None);
+    assert_eq!((edge.connections(), prober.permits_in_use().kept), (1, 0), "used once more, then given up");
+    for _ in 0..3 {
+        assert_eq!(cause(fast.check(false).await.api_server), None);
+        assert_eq!(cause(slow.check(false).await.api_server), None);
+    }
+    assert_eq!((hub.connections(), hub.resumed()), (2, 0), "kept from its second connection on");
+    assert_eq!((edge.connections(), edge.resumed()), (4, 2), "resumed after one full handshake");
+    drop(fast);
+    slow.check(false).await;
+    slow.check(false).await;
+    assert_eq!((edge.connections(), prober.permits_in_use().kept), (5, 1));
+    assert_eq!(bench.pokes(), 0);
+}
+
 #[test]
 fn a_thousand_checks_use_one_connection() {
     let bench = Bench::new();
