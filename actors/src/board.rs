@@ -106,6 +106,15 @@ impl Board {
         }
     }
 
+    /// Visits every cluster in the order of names. `visit` must be quick: it runs under a shard's lock.
+    pub fn each_by_name(&self, mut visit: impl FnMut(&Entry)) {
+        for id in self.ids_by_name(None) {
+            if let Some(entry) = self.entries.get(&id) {
+                visit(&entry);
+            }
+        }
+    }
+
     /// Ids in the order of names, those after `after` only. A snapshot.
     pub fn ids_by_name(&self, after: Option<&str>) -> Vec<ClusterId> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);

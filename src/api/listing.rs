@@ -147,15 +147,14 @@ impl ListQuery {
     /// Every cluster that matches, in order.
     fn select(&self, board: &Board, now: Now) -> Vec<Entry> {
         let mut matching = Vec::new();
-        board.each(|entry| {
+        board.each_by_name(|entry| {
             if self.matches(entry, now) {
                 matching.push(entry.clone());
             }
         });
-        let by_name = |a: &Entry, b: &Entry| a.cluster.name.cmp(&b.cluster.name);
         match self.sort {
-            Sort { by: SortBy::Name, descending: false } => matching.sort_unstable_by(by_name),
-            Sort { by: SortBy::Name, descending: true } => matching.sort_unstable_by(|a, b| by_name(b, a)),
+            Sort { by: SortBy::Name, descending: false } => {}
+            Sort { by: SortBy::Name, descending: true } => matching.reverse(),
             sort => matching.sort_by_cached_key(|entry| Place::of(entry, sort)),
         }
         matching

@@ -11,7 +11,7 @@ use fleetbeat_actors::{
 /// One cluster with its labels already written.
 pub(super) struct Row {
     pub(super) entry: Entry,
-    /// `cluster="…",cluster_type="…",environment="…",region="…"`, escaped.
+    /// `{cluster="…",cluster_type="…",environment="…",region="…"`, escaped, not closed.
     pub(super) labels: String,
 }
 
@@ -29,19 +29,40 @@ pub(super) struct Sheet<'a> {
     labels: &'a str,
 }
 
+/// Pieces are appended as they are: formatting machinery would be most of the time of a scrape.
 impl Sheet<'_> {
-    fn put(&mut self, value: f64) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.out, "{}{{{}}} {value}", self.name, self.labels);
+    fn open(&mut self) {
+        self.out.push_str(self.name);
+        self.out.push_str(self.labels);
     }
 
-    fn put_with(&mut self, label: &str, word: &str, value: f64) {
-        let _ = writeln!(self.out, "{}{{{},{label}=\"{word}\"}} {value}", self.name, self.labels);
+    fn put_flag(&mut self, holds: bool) {
+        self.open();
+        self.out.push_str(if holds { "} 1\n" } else { "} 0\n" });
+    }
+
+    fn put_flag_of(&mut self, label: &str, word: &str, holds: bool) {
+        self.open();
+        for piece in [",", label, "=\"", word, if holds { "\"} 1\n" } else { "\"} 0\n" }] {
+            self.out.push_str(piece);
+        }
+    }
+
+    fn put_number(&mut self, value: i64) {
+        self.open();
+        // Writing to a string cannot fail.
+        let _ = writeln!(self.out, "}} {value}");
+    }
+
+    /// Milliseconds, shown as seconds.
+    fn put_millis(&mut self, millis: i64) {
+        self.open();
+        let _ = writeln!(self.out, "}} {}.{:03}", millis.div_euclid(1_000), millis.rem_euclid(1_000));
     }
 
     fn put_time(&mut self, at: Option<DateTime<Utc>>) {
         if let Some(at) = at {
-            self.put(at.timestamp_millis() as f64 / 1_000.0);
+            self.put_millis(at.timestamp_millis());
         }
     }
 }
@@ -58,10 +79,6 @@ impl Family {
     }
 }
 
-fn number(holds: bool) -> f64 {
-    f64::from(u8::from(holds))
-}
-
 /// Every family.
 pub(super) const FAMILIES: [Family; 10] = [
     Family {
@@ -69,20 +86,20 @@ pub(super) const FAMILIES: [Family; 10] = [
         help: "Health state of the cluster: 1 for the state it is in, 0 for the others.",
         samples: |sheet, entry, _| {
             for state in State::ALL {
-                sheet.put_with("state", state.as_str(), number(*state == entry.status.state));
+                sheet.put_flag_of("state", state.as_str(), *state == entry.status.state);
             }
         },
     },
     Family {
         name: "fleetbeat_cluster_health_score",
         help: "Health score of the cluster, 0 to 100; 0 while it is UNKNOWN.",
-        samples: |sheet, entry, _| sheet.put(f64::from(entry.status.health_score)),
+        samples: |sheet, entry, _| sheet.put_number(i64::from(entry.status.health_score)),
     },
     Family {
         name: "fleetbeat_cluster_up",
         help: "Whether the cluster is ONLINE or DEGRADED: its API server can be talked to.",
         samples: |sheet, entry, _| {
-            sheet.put(number(matches!(entry.status.state, State::Online | State::Degraded)));
+            sheet.put_flag(matches!(entry.status.state, State::Online | State::Degraded));
         },
     },
     Family {
@@ -91,7 +108,7 @@ pub(super) const FAMILIES: [Family; 10] = [
         samples: |sheet, entry, _| {
             for endpoint in Endpoint::ALL {
                 if let Some(finding) = entry.status.findings.of(endpoint) {
-                    sheet.put_with("endpoint", endpoint.as_str(), number(finding.healthy));
+                    sheet.put_flag_of("endpoint", endpoint.as_str(), finding.healthy);
                 }
             }
         },
@@ -111,23 +128,23 @@ pub(super) const FAMILIES: [Family; 10] = [
         help: "Duration of the last probe of the cluster's API server.",
         samples: |sheet, entry, _| {
             if let Some(latency_ms) = entry.status.latency_ms {
-                sheet.put(f64::from(latency_ms) / 1_000.0);
+                sheet.put_millis(i64::from(latency_ms));
             }
         },
     },
     Family {
         name: "fleetbeat_cluster_stale",
         help: "Whether the status of the cluster is overdue or held back.",
-        samples: |sheet, entry, now| sheet.put(number(entry.is_stale(now))),
+        samples: |sheet, entry, now| sheet.put_flag(entry.is_stale(now)),
     },
     Family {
         name: "fleetbeat_cluster_flapping",
         help: "Whether the state of the cluster changed too often lately.",
-        samples: |sheet, entry, _| sheet.put(number(entry.status.flapping)),
+        samples: |sheet, entry, _| sheet.put_flag(entry.status.flapping),
     },
     Family {
         name: "fleetbeat_cluster_generation",
         help: "Version of the cluster's spec.",
-        samples: |sheet, entry, _| sheet.put(entry.cluster.generation as f64),
+        samples: |sheet, entry, _| sheet.put_number(entry.cluster.generation),
     },
 ];

@@ -1,6 +1,6 @@
 //! Makes the text, a chunk at a time.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;
 use fleetbeat_actors::{board::Board, board::Entry};
@@ -21,12 +21,8 @@ pub struct Exposition {
 impl Exposition {
     /// The series of every cluster on the board, in the order of their names.
     pub fn of(board: &Board, now: Instant) -> Self {
-        let mut rows: Vec<Row> = Vec::with_capacity(board.len());
-        board.each(|entry| rows.push(Row { entry: entry.clone(), labels: String::new() }));
-        rows.sort_by(|a, b| a.entry.cluster.name.cmp(&b.entry.cluster.name));
-        for row in &mut rows {
-            row.labels = labels(&row.entry);
-        }
+        let mut rows = Vec::with_capacity(board.len());
+        board.each_by_name(|entry| rows.push(Row { labels: labels(entry), entry: entry.clone() }));
         Self { rows, now, family: 0, row: 0 }
     }
 }
@@ -57,7 +53,7 @@ impl Iterator for Exposition {
 fn labels(entry: &Entry) -> String {
     let cluster = &entry.cluster;
     format!(
-        "cluster=\"{}\",cluster_type=\"{}\",environment=\"{}\",region=\"{}\"",
+        "{{cluster=\"{}\",cluster_type=\"{}\",environment=\"{}\",region=\"{}\"",
         escaped(&cluster.name),
         cluster.cluster_type,
         cluster.environment,
@@ -66,8 +62,11 @@ fn labels(entry: &Entry) -> String {
 }
 
 /// A label's value as the text format wants it.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+fn escaped(value: &str) -> Cow<'_, str> {
+    if !value.contains(['\\', '"', '\n']) {
+        return value.into();
+    }
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n").into()
 }
 
 #[cfg(test)]
