@@ -22,7 +22,7 @@ use fleetbeat_actors::{
     health::{Cause, CheckReport, Failure, Outcome},
     ports::Clock,
     roll::ClusterId,
-    target::{Policy, Target},
+    target::{Cadence, Policy, Target},
     testing::{FakeFleet, TestClock},
 };
 use futures_util::future::BoxFuture;

@@ -1,10 +1,11 @@
 //! Outages of the database and of Redis: what goes on, what is refused, and what is there afterwards.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fleetbeat_loadtest::spokes::Behaviour;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::house::{House, LONG, stories};
 use crate::support::{Live, Postgres, Product, Redis, Subscriber, eventually, stream_entries};

@@ -1,9 +1,10 @@
 //! The main job: a real Prometheus, a real API server where there is one, and what a user sees of their troubles.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use fleetbeat_loadtest::spokes::Behaviour;
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::house::{House, LONG, stories};
 use crate::support::{KubeApiserver, Product, Prometheus, eventually};
