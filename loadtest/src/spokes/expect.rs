@@ -82,8 +82,9 @@ fn finding(spoke: &Spoke, role: Role, behaviour: Behaviour) -> (Finding, bool) {
         | Behaviour::TlsSilent
         | Behaviour::Hang
         | Behaviour::Reset(_)
-        | Behaviour::Garbage => (Finding::Down, true),
-        Behaviour::EndlessHeaders | Behaviour::EndlessInterim => (Finding::Down, false),
+        | Behaviour::Garbage
+        | Behaviour::EndlessHeaders
+        | Behaviour::EndlessInterim => (Finding::Down, true),
         Behaviour::GzipBomb | Behaviour::DeepJson => (Finding::Up, false),
         Behaviour::RetryAfter => status(role, 429, spoke.token.is_some()),
         Behaviour::Certificate(CertificateFault::GiantChain) => (Finding::Down, false),

@@ -156,6 +156,7 @@ fn beyond_doubt(spoke: &Spoke, scope: Scope) -> Vec<Behaviour> {
         Behaviour::Reset(ResetAt::Accept),
         Behaviour::Reset(ResetAt::Request),
         Behaviour::Garbage,
+        Behaviour::EndlessHeaders,
     ];
     let tls = spoke.endpoints.iter().filter(|one| scope.covers(one.role)).all(|one| one.tls);
     if tls {
@@ -185,7 +186,6 @@ fn questionable(spoke: &Spoke) -> Vec<Behaviour> {
         Behaviour::Status { code: 429 },
         Behaviour::Status { code: 302 },
         Behaviour::EndlessBody,
-        Behaviour::EndlessHeaders,
         Behaviour::EndlessInterim,
         Behaviour::CloseAfterResponse,
         Behaviour::GzipBomb,
