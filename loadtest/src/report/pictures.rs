@@ -43,6 +43,8 @@ fn transitions(series: &Series) -> Plot {
         times.sort_unstable();
         let mut points = vec![(0.0, 0.0)];
         points.extend(times.iter().zip(1..).map(|(at, count)| (series.seconds(*at), f64::from(count))));
+        let last = points.last().map_or((0.0, 0.0), |last| *last);
+        points.push((series.seconds(series.play.1).max(last.0), last.1));
         Line { name: name.to_owned(), points, steps: true }
     };
     let (truth, log) = &series.verdict.told;
