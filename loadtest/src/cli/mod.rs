@@ -42,7 +42,7 @@ enum Command {
     /// Run a scenario against a fleetbeat and judge it
     Run(Box<run::RunArguments>),
     /// List the scenarios of the library
-    Scenarios,
+    Scenarios(run::ListArguments),
 }
 
 /// Runs the command given on the command line.
@@ -52,7 +52,7 @@ pub fn main() -> ExitCode {
         Command::Script(arguments) => script::run(&arguments),
         Command::Behaviours => behaviours::run(),
         Command::Run(arguments) => run::run(&arguments),
-        Command::Scenarios => run::list(),
+        Command::Scenarios(arguments) => run::list(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

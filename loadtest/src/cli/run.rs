@@ -44,9 +44,21 @@ pub struct RunArguments {
     quiet: bool,
 }
 
+/// Flags of `scenarios`.
+#[derive(Args)]
+pub struct ListArguments {
+    /// Only the names, one a line
+    #[arg(long)]
+    names: bool,
+}
+
 /// Lists the library.
-pub fn list() -> anyhow::Result<()> {
+pub fn list(arguments: &ListArguments) -> anyhow::Result<()> {
     for named in LIBRARY {
+        if arguments.names {
+            println!("{}", named.name);
+            continue;
+        }
         let scenario = Scenario::parse(named.yaml, false)?;
         let short = if scenario.short.is_some() { "short" } else { "" };
         let promise = scenario.promise.unwrap_or_default();
@@ -87,6 +99,9 @@ fn options(arguments: &RunArguments) -> anyhow::Result<RunOptions> {
         }
     };
     let mut scenario = Scenario::parse(&text, arguments.short)?;
+    if arguments.short && scenario.short.is_none() {
+        bail!("`{name}` has no short form; --scale and --minutes make it smaller");
+    }
     if let Some(factor) = arguments.scale {
         scenario.scale(factor);
     }
