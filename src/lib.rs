@@ -9,6 +9,8 @@ pub mod config;
 pub mod credentials;
 pub mod exposition;
 pub mod history;
+pub mod identity;
 pub mod probes;
 pub mod registration;
+pub mod selector;
 pub mod store;

@@ -41,6 +41,7 @@ conformance! {
     log: events_come_back_as_they_were_in_order, a_known_event_is_not_stored_again,
         events_are_filtered_by_cluster_and_type, the_cursor_never_moves_back,
         a_reader_that_follows_the_head_misses_nothing;
+    keys: tokens_come_back_as_they_were_the_oldest_first, a_token_is_revoked_once_and_stays_in_the_list;
     history: transitions_are_read_newest_first, rollups_are_read_oldest_first, gaps_concern_a_cluster_or_everybody,
         the_janitor_removes_what_is_old_in_small_batches, a_pruned_log_keeps_its_sequences_and_its_head;
     credentials: what_is_kept_comes_back_as_it_was, parts_are_replaced_and_removed_one_by_one,

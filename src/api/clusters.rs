@@ -11,11 +11,12 @@ use fleetbeat_actors::board::Entry;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
     ApiState,
+    access::{Routes, Seen},
     error::{ApiError, ErrorDetail},
     extract::{Id, IfMatch, JsonObject, MAX_IMPORT_BODY, Name, none_match},
     listing::{ClusterList, ListQuery},
@@ -26,18 +27,21 @@ use super::{
 use crate::registration::{Change, Detail, ImportItem, ImportOutcome, MAX_IMPORT, Spec, WriteError, Written};
 
 /// The routes that answer promptly.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(list_clusters, register_cluster))
-        .routes(routes!(import_clusters))
-        .routes(routes!(get_cluster_by_name))
-        .routes(routes!(get_cluster, update_cluster, patch_cluster, delete_cluster))
-        .routes(routes!(get_cluster_status))
+pub fn routes() -> Routes {
+    Routes::new()
+        .viewer(routes!(list_clusters))
+        .operator(routes!(register_cluster))
+        .operator(routes!(import_clusters))
+        .viewer(routes!(get_cluster_by_name))
+        .viewer(routes!(get_cluster))
+        .operator(routes!(update_cluster, patch_cluster))
+        .admin(routes!(delete_cluster))
+        .viewer(routes!(get_cluster_status))
 }
 
 /// The route that waits for a check.
-pub fn patient_routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(refresh_cluster))
+pub fn patient_routes() -> Routes {
+    Routes::new().operator(routes!(refresh_cluster))
 }
 
 /// Registers a cluster. It is checked at once.
@@ -48,11 +52,12 @@ pub fn patient_routes() -> OpenApiRouter<ApiState> {
     Always, WithBody, NeedsStore))]
 async fn register_cluster(
     State(api): State<ApiState>,
+    seen: Seen,
     _query: NoQuery,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
     let spec = Spec::read(body).map_err(ApiError::invalid)?;
-    let written = api.registration.register(spec).await?;
+    let written = api.registration.register(spec, seen.author()).await?;
     let location = format!("/api/v1/clusters/{}", written.entry.cluster.id);
     let mut response = api.written(&written, StatusCode::CREATED);
     if let Ok(location) = HeaderValue::from_str(&location) {
@@ -64,8 +69,8 @@ async fn register_cluster(
 /// Lists clusters.
 #[utoipa::path(get, path = "/api/v1/clusters", tag = "clusters", params(ListQuery), responses(
     (status = 200, description = "A page, or the next part of a keyset", body = ClusterList), Always))]
-async fn list_clusters(State(api): State<ApiState>, Params(query): Params<ListQuery>) -> Json<ClusterList> {
-    Json(query.run(&api.board, api.now()))
+async fn list_clusters(State(api): State<ApiState>, seen: Seen, Params(query): Params<ListQuery>) -> Json<ClusterList> {
+    Json(query.run(&seen, api.now()))
 }
 
 /// One cluster. Its `ETag` begins with its generation and changes with everything the body shows.
@@ -76,11 +81,12 @@ async fn list_clusters(State(api): State<ApiState>, Params(query): Params<ListQu
     (status = 304, description = "Nothing new since the tag"), Always, OneCluster))]
 async fn get_cluster(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let entry = api.board.get(id).ok_or_else(|| ApiError::cluster_not_found(id))?;
+    let entry = seen.get(id)?;
     Ok(api.read(&entry, &headers))
 }
 
@@ -92,11 +98,12 @@ async fn get_cluster(
     (status = 304, description = "Nothing new since the tag"), Always, OneCluster))]
 async fn get_cluster_by_name(
     State(api): State<ApiState>,
+    seen: Seen,
     Name(name): Name,
     _query: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let entry = api.board.by_name(&name).ok_or_else(|| ApiError::no_cluster_named(&name))?;
+    let entry = seen.by_name(&name)?;
     Ok(api.read(&entry, &headers))
 }
 
@@ -109,12 +116,13 @@ async fn get_cluster_by_name(
     Always, OneCluster, WithBody, Conditional, NeedsStore))]
 async fn update_cluster(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
     IfMatch(expected): IfMatch,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let written = api.registration.change(id, Change::Fields(body), expected).await?;
+    let written = api.registration.change(id, Change::Fields(body), expected, seen.author()).await?;
     Ok(api.written(&written, StatusCode::OK))
 }
 
@@ -128,12 +136,13 @@ async fn update_cluster(
     Always, OneCluster, WithBody, Conditional, NeedsStore))]
 async fn patch_cluster(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
     IfMatch(expected): IfMatch,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let written = api.registration.change(id, Change::Merge(body), expected).await?;
+    let written = api.registration.change(id, Change::Merge(body), expected, seen.author()).await?;
     Ok(api.written(&written, StatusCode::OK))
 }
 
@@ -144,11 +153,12 @@ async fn patch_cluster(
     (status = 204, description = "Removed"), Always, OneCluster, Conditional, NeedsStore))]
 async fn delete_cluster(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
     IfMatch(expected): IfMatch,
 ) -> Result<StatusCode, ApiError> {
-    api.registration.remove(id, expected).await?;
+    api.registration.remove(id, expected, seen.author()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -158,10 +168,11 @@ async fn delete_cluster(
     (status = 200, description = "Its status", body = StatusView), Always, OneCluster))]
 async fn get_cluster_status(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
 ) -> Result<Json<StatusView>, ApiError> {
-    let entry = api.board.get(id).ok_or_else(|| ApiError::cluster_not_found(id))?;
+    let entry = seen.get(id)?;
     Ok(Json(StatusView::of(&entry, api.now())))
 }
 
@@ -195,12 +206,13 @@ struct CheckView {
     Always, OneCluster))]
 async fn refresh_cluster(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
 ) -> Result<Json<Refreshed>, ApiError> {
-    let entry = api.board.get(id).ok_or_else(|| ApiError::cluster_not_found(id))?;
+    let entry = seen.get(id)?;
     let report = api.check_now(&entry).await?;
-    let entry = api.board.get(id).ok_or_else(|| ApiError::cluster_not_found(id))?;
+    let entry = seen.get(id)?;
     let now = api.now();
     let check =
         CheckView { completed_at: now.wall, authenticated: report.authenticated, probes: ProbeView::of(&report) };
@@ -251,6 +263,7 @@ struct ImportError {
     (status = 200, description = "A result for each", body = ImportReport), Always, WithBody, NeedsStore))]
 async fn import_clusters(
     State(api): State<ApiState>,
+    seen: Seen,
     _query: NoQuery,
     JsonObject(mut body): JsonObject<MAX_IMPORT_BODY>,
 ) -> Result<Json<ImportReport>, ApiError> {
@@ -264,7 +277,7 @@ async fn import_clusters(
     if let Some(field) = body.keys().next() {
         return Err(ApiError::invalid_field(field.chars().take(64).collect::<String>(), "unknown field"));
     }
-    let items = api.registration.import(clusters).await?;
+    let items = api.registration.import(clusters, seen.author()).await?;
     Ok(Json(ImportReport::of(items)))
 }
 

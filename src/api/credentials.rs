@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use fleetbeat_actors::health::Endpoint;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
 use super::{
     ApiState,
+    access::{Routes, Seen},
     error::ApiError,
     extract::{Id, JsonObject},
     query::{FromParameters, NoQuery, Parameters, Params},
@@ -22,11 +23,11 @@ use crate::{
 };
 
 /// The routes, which wait for the cluster.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(get_credentials, upload_credentials, delete_credentials))
-        .routes(routes!(rotate_credentials))
-        .routes(routes!(validate_credentials))
+pub fn routes() -> Routes {
+    Routes::new()
+        .admin(routes!(get_credentials, upload_credentials, delete_credentials))
+        .admin(routes!(rotate_credentials))
+        .admin(routes!(validate_credentials))
 }
 
 /// Body of an upload or a rotation. A kubeconfig is read strictly: inline data only, nothing that runs, reads or reaches.
@@ -167,9 +168,11 @@ impl EndpointCredentials {
     (status = 200, description = "Which there are", body = CredentialsView), Always, OneCluster, NeedsStore))]
 async fn get_credentials(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
 ) -> Result<Json<CredentialsView>, ApiError> {
+    seen.get(id)?;
     Ok(Json(CredentialsView::of(&*api.registration.stored(id)?)))
 }
 
@@ -179,10 +182,12 @@ async fn get_credentials(
     (status = 200, description = "Stored", body = CredentialStatus), Always, OneCluster, WithBody, NeedsStore))]
 async fn upload_credentials(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     Params(query): Params<Force>,
     JsonObject(body): JsonObject,
 ) -> Result<Json<CredentialStatus>, ApiError> {
+    seen.get(id)?;
     let given = Given::read(body, false).map_err(ApiError::credentials_invalid)?;
     let proven = api.registration.upload(id, given, Upload::Whole, query.force.unwrap_or(false)).await?;
     Ok(Json(CredentialStatus::of("stored", &proven)))
@@ -196,10 +201,12 @@ async fn upload_credentials(
     (status = 200, description = "Replaced", body = CredentialStatus), Always, OneCluster, WithBody, NeedsStore))]
 async fn rotate_credentials(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     Params(query): Params<Force>,
     JsonObject(body): JsonObject,
 ) -> Result<Json<CredentialStatus>, ApiError> {
+    seen.get(id)?;
     let given = Given::read(body, true).map_err(ApiError::credentials_invalid)?;
     let proven = api.registration.upload(id, given, Upload::Rotation, query.force.unwrap_or(false)).await?;
     Ok(Json(CredentialStatus::of("rotated", &proven)))
@@ -212,9 +219,11 @@ async fn rotate_credentials(
     Always, OneCluster, NeedsStore))]
 async fn validate_credentials(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     _query: NoQuery,
 ) -> Result<Json<CredentialStatus>, ApiError> {
+    seen.get(id)?;
     let proven = api.registration.validate_credentials(id).await?;
     let silent = proven.verdicts.iter().any(|(_, verdict)| matches!(verdict, Verdict::NotRun(_)));
     let status = match (proven.holds(), silent) {
@@ -229,7 +238,13 @@ async fn validate_credentials(
 #[utoipa::path(delete, path = "/api/v1/clusters/{id}/credentials", tag = "credentials", params(
     ("id" = uuid::Uuid, Path, description = "Cluster id")), responses(
     (status = 204, description = "Removed"), Always, OneCluster, NeedsStore))]
-async fn delete_credentials(State(api): State<ApiState>, Id(id): Id, _query: NoQuery) -> Result<StatusCode, ApiError> {
+async fn delete_credentials(
+    State(api): State<ApiState>,
+    seen: Seen,
+    Id(id): Id,
+    _query: NoQuery,
+) -> Result<StatusCode, ApiError> {
+    seen.get(id)?;
     api.registration.delete_credentials(id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

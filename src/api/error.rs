@@ -106,6 +106,21 @@ impl ApiError {
         Self { retry_after: Some(Duration::from_secs(5)), ..error }
     }
 
+    /// Nobody known is calling.
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "AUTH_FAILED", message)
+    }
+
+    /// The caller is known and may not do this.
+    pub fn permission_denied(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "PERMISSION_DENIED", message)
+    }
+
+    /// No such resource, of any other kind than clusters.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "NOT_FOUND", message)
+    }
+
     /// The body is larger than the cap.
     pub fn payload_too_large(cap: usize) -> Self {
         let message = format!("The body is larger than {cap} bytes");
@@ -167,6 +182,7 @@ impl From<WriteError> for ApiError {
                 Self::precondition_failed(format!("The cluster is at generation {current}"))
             }
             WriteError::Changed => Self::precondition_failed("The cluster was changed meanwhile; read it again"),
+            WriteError::OutOfScope => Self::permission_denied("The cluster would be outside what you may see"),
             WriteError::Unavailable { doubtful, retry_after } => {
                 let message = if doubtful {
                     "The database broke off; it is not known whether the change was stored"
@@ -268,6 +284,9 @@ pub fn dress(error: &ApiError, trace_id: &str, now: DateTime<Utc>, as_problem: b
     } else {
         (error.status, Json(ErrorEnvelope { error: body })).into_response()
     };
+    if error.status == StatusCode::UNAUTHORIZED {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
     if let Some(after) = error.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(after.as_secs().max(1)));
     }

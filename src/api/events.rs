@@ -15,11 +15,12 @@ use fleetbeat_actors::{
 };
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
     ApiState,
+    access::{Routes, Seen},
     error::ApiError,
     query::{FromParameters, Parameters, Params},
     schema::{self, Always, NeedsStore},
@@ -28,12 +29,14 @@ use crate::store::EventFilter;
 
 /// Most events of one answer.
 const MAX_LIMIT: i64 = 1_000;
+/// Stretches of the log that are looked at for one answer.
+const MAX_STRETCHES: usize = 64;
 /// Events looked at in memory at once.
 const SCAN: usize = 512;
 
 /// The routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(list_events))
+pub fn routes() -> Routes {
+    Routes::new().viewer(routes!(list_events))
 }
 
 /// Whose events, and which.
@@ -148,12 +151,19 @@ pub struct Stretch {
 /// Events after a position, in order.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(EventQuery), responses(
     (status = 200, description = "Events", body = EventList), Always, NeedsStore))]
-async fn list_events(State(api): State<ApiState>, Params(query): Params<EventQuery>) -> Result<Response, ApiError> {
+async fn list_events(
+    State(api): State<ApiState>,
+    seen: Seen,
+    Params(query): Params<EventQuery>,
+) -> Result<Response, ApiError> {
     let wanted = Wanted { cluster_id: query.cluster_id.map(ClusterId), event_types: query.event_type };
     let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
     let mut found = Stretch { position: query.after.unwrap_or(0), ..Stretch::default() };
-    while !found.at_end && found.events.len() < limit {
-        let next = api.stretch(found.position, limit - found.events.len(), &wanted).await?;
+    for _ in 0..MAX_STRETCHES {
+        if found.at_end || found.events.len() >= limit {
+            break;
+        }
+        let next = api.stretch(found.position, limit - found.events.len(), &wanted, &seen).await?;
         let stuck = next.position == found.position && next.events.is_empty();
         found.events.extend(next.events);
         found.position = next.position;
@@ -181,11 +191,17 @@ impl ApiState {
     ///
     /// # Errors
     /// The store's, when memory does not reach back that far.
-    pub async fn stretch(&self, after: i64, limit: usize, wanted: &Wanted) -> Result<Stretch, ApiError> {
+    pub async fn stretch(&self, after: i64, limit: usize, wanted: &Wanted, seen: &Seen) -> Result<Stretch, ApiError> {
         let head = *self.outbox.head().borrow();
         match self.outbox.after(after, SCAN) {
-            Recent::Events(events) => Ok(from_memory(events, after, limit, wanted)),
-            Recent::ReadLog => self.read_log(after, limit, wanted, head).await,
+            Recent::Events(events) => {
+                Ok(from_memory(events, after, limit, |event| wanted.matches(event) && seen.admits_event(event)))
+            }
+            Recent::ReadLog => {
+                let mut stretch = self.read_log(after, limit, wanted, head).await?;
+                stretch.events.retain(|event| seen.admits_event(event));
+                Ok(stretch)
+            }
         }
     }
 
@@ -202,7 +218,7 @@ impl ApiState {
     }
 }
 
-fn from_memory(events: Vec<Arc<Event>>, after: i64, limit: usize, wanted: &Wanted) -> Stretch {
+fn from_memory(events: Vec<Arc<Event>>, after: i64, limit: usize, wanted: impl Fn(&Event) -> bool) -> Stretch {
     let scanned = events.len();
     let mut stretch = Stretch { position: after, at_end: scanned < SCAN, ..Stretch::default() };
     for event in events {
@@ -211,7 +227,7 @@ fn from_memory(events: Vec<Arc<Event>>, after: i64, limit: usize, wanted: &Wante
             break;
         }
         stretch.position = event.position;
-        if wanted.matches(&event) {
+        if wanted(&event) {
             stretch.events.push(event);
         }
     }

@@ -10,11 +10,12 @@ use fleetbeat_actors::{
 };
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
     ApiState,
+    access::{Routes, Seen},
     listing::capability,
     query::NoQuery,
     schema::{self, Always},
@@ -25,11 +26,8 @@ use super::{
 const MAX_TROUBLED: usize = 100;
 
 /// The routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(fleet_summary))
-        .routes(routes!(fleet_health))
-        .routes(routes!(fleet_capabilities))
+pub fn routes() -> Routes {
+    Routes::new().viewer(routes!(fleet_summary)).viewer(routes!(fleet_health)).viewer(routes!(fleet_capabilities))
 }
 
 type Counts = BTreeMap<&'static str, usize>;
@@ -59,7 +57,7 @@ struct FleetSummary {
 /// The fleet in numbers.
 #[utoipa::path(get, path = "/api/v1/fleet/summary", tag = "fleet", responses(
     (status = 200, description = "Counts over all clusters", body = FleetSummary), Always))]
-async fn fleet_summary(State(api): State<ApiState>, _query: NoQuery) -> Json<FleetSummary> {
+async fn fleet_summary(seen: Seen, _query: NoQuery) -> Json<FleetSummary> {
     let mut summary = FleetSummary {
         by_state: zeroes(Health::ALL.iter().map(|word| word.as_str())),
         by_type: zeroes(ClusterType::ALL.iter().map(|word| word.as_str())),
@@ -67,7 +65,7 @@ async fn fleet_summary(State(api): State<ApiState>, _query: NoQuery) -> Json<Fle
         ..FleetSummary::default()
     };
     let mut score = Mean::default();
-    api.board.each(|entry| {
+    seen.each(|entry| {
         summary.total_clusters += 1;
         count(&mut summary.by_state, entry.status.state.as_str());
         count(&mut summary.by_type, entry.cluster.cluster_type.as_str());
@@ -137,10 +135,10 @@ struct Troubled {
 /// How healthy the fleet is, and where it is not.
 #[utoipa::path(get, path = "/api/v1/fleet/health", tag = "fleet", responses(
     (status = 200, description = "Overview of health", body = FleetHealth), Always))]
-async fn fleet_health(State(api): State<ApiState>, _query: NoQuery) -> Json<FleetHealth> {
+async fn fleet_health(State(api): State<ApiState>, seen: Seen, _query: NoQuery) -> Json<FleetHealth> {
     let now = api.now();
     let mut overview = Overview::default();
-    api.board.each(|entry| overview.add(entry, now));
+    seen.each(|entry| overview.add(entry, now));
     Json(overview.conclude(now))
 }
 
@@ -243,9 +241,9 @@ struct FleetCapabilities {
 /// What the fleet can do, as far as known.
 #[utoipa::path(get, path = "/api/v1/fleet/capabilities", tag = "fleet", responses(
     (status = 200, description = "Capabilities of all clusters together", body = FleetCapabilities), Always))]
-async fn fleet_capabilities(State(api): State<ApiState>, _query: NoQuery) -> Json<FleetCapabilities> {
+async fn fleet_capabilities(seen: Seen, _query: NoQuery) -> Json<FleetCapabilities> {
     let mut all = FleetCapabilities::default();
-    api.board.each(|entry| {
+    seen.each(|entry| {
         let (cluster, urls) = (&entry.cluster, &entry.cluster.endpoints);
         all.total_clusters += 1;
         all.discovered_clusters += usize::from(cluster.capabilities.is_some());

@@ -11,17 +11,21 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 
-use super::{ApiState, context::dressed, error::SERVICE, query::NoQuery, schema::Always, vitals::Pulse};
+use super::{
+    ApiState,
+    access::{Routes, Seen},
+    context::dressed,
+    error::SERVICE,
+    query::NoQuery,
+    schema::Always,
+    vitals::Pulse,
+};
 
 /// The routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new()
-        .routes(routes!(health))
-        .routes(routes!(ready))
-        .routes(routes!(health_detailed))
-        .routes(routes!(version))
+pub fn routes() -> Routes {
+    Routes::new().open(routes!(health)).open(routes!(ready)).viewer(routes!(health_detailed)).open(routes!(version))
 }
 
 /// The process is alive.
@@ -126,7 +130,7 @@ struct Detailed {
 /// Health in detail: dependencies and facts of the engine.
 #[utoipa::path(get, path = "/health/detailed", tag = "health", responses(
     (status = 200, description = "In detail, good or bad", body = Detailed), Always))]
-async fn health_detailed(State(api): State<ApiState>, _query: NoQuery) -> Json<Detailed> {
+async fn health_detailed(State(api): State<ApiState>, seen: Seen, _query: NoQuery) -> Json<Detailed> {
     let began = api.clock.now();
     let pulses = api.vitals.pulses().await;
     let own = api.vitals.is_loaded() && pulses.iter().all(|pulse| pulse.healthy || !pulse.required);
@@ -140,15 +144,16 @@ async fn health_detailed(State(api): State<ApiState>, _query: NoQuery) -> Json<D
         },
         services: json!({ SERVICE: { "status": healthy_or_not(own), "latency_ms": latency_ms } }),
         dependencies: pulses.into_iter().map(|pulse| (pulse.name, pulse.into())).collect(),
-        engine: engine_facts(&api),
+        engine: engine_facts(&api, &seen),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: api.vitals.uptime().as_secs_f64().round(),
     })
 }
 
-fn engine_facts(api: &ApiState) -> Map<String, Value> {
-    let mut facts = api.vitals.facts();
-    facts.insert("clusters".to_owned(), json!(api.board.len()));
+/// The engine's own numbers tell of all clusters: they are for those who may see all.
+fn engine_facts(api: &ApiState, seen: &Seen) -> Map<String, Value> {
+    let mut facts = if seen.is_everything() { api.vitals.facts() } else { Map::new() };
+    facts.insert("clusters".to_owned(), json!(seen.count()));
     facts.insert("event_position".to_owned(), json!(*api.outbox.head().borrow()));
     facts
 }

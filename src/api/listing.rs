@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, str::FromStr};
 
 use fleetbeat_actors::{
-    board::{Board, Entry},
+    board::Entry,
     health::State,
     roll::{ClusterType, Environment, Platform},
 };
@@ -11,12 +11,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    access::Seen,
     query::{FromParameters, Parameters},
     schema,
-    selector::Selector,
     view::{ClusterView, Now},
 };
-use crate::registration::validate;
+use crate::{registration::validate, selector::Selector};
 
 const MAX_PAGE: i64 = 100_000;
 const MAX_PAGE_SIZE: i64 = 100;
@@ -145,9 +145,9 @@ impl ListQuery {
     }
 
     /// Every cluster that matches, in order.
-    fn select(&self, board: &Board, now: Now) -> Vec<Entry> {
+    fn select(&self, seen: &Seen, now: Now) -> Vec<Entry> {
         let mut matching = Vec::new();
-        board.each_by_name(|entry| {
+        seen.each_by_name(|entry| {
             if self.matches(entry, now) {
                 matching.push(entry.clone());
             }
@@ -161,8 +161,8 @@ impl ListQuery {
     }
 
     /// The list.
-    pub fn run(&self, board: &Board, now: Now) -> ClusterList {
-        let matching = self.select(board, now);
+    pub fn run(&self, seen: &Seen, now: Now) -> ClusterList {
+        let matching = self.select(seen, now);
         if self.limit.is_some() || self.r#continue.is_some() {
             self.keyset(&matching, now)
         } else {

@@ -1,5 +1,6 @@
 //! The REST API: routes, extractors, views, errors. Reads come from the board; writes go through `registration`.
 
+mod access;
 mod clusters;
 mod context;
 mod credentials;
@@ -14,9 +15,9 @@ mod openapi;
 mod past;
 mod query;
 mod schema;
-mod selector;
 pub mod serve;
 mod stream;
+mod tokens;
 mod view;
 mod vitals;
 
@@ -38,6 +39,7 @@ pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
 use self::{error::ApiError, view::Now};
 use crate::{
+    identity::Identity,
     registration::{Registration, Watch},
     store::Store,
 };
@@ -65,6 +67,8 @@ pub struct ApiParts {
     pub engine: Arc<dyn Watch>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Who may call.
+    pub identity: Identity,
     /// Health of the process.
     pub vitals: Arc<Vitals>,
     /// The engine's metrics, where a recorder is installed.
@@ -111,7 +115,7 @@ impl ApiState {
 
 /// The whole API as one router.
 pub fn router(parts: ApiParts) -> Router {
-    let clock = Arc::clone(&parts.clock);
+    let (clock, identity) = (Arc::clone(&parts.clock), parts.identity.clone());
     let state = ApiState { parts: Arc::new(parts), streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
     let prompt = clusters::routes()
         .merge(fleet::routes())
@@ -119,15 +123,12 @@ pub fn router(parts: ApiParts) -> Router {
         .merge(events::routes())
         .merge(health::routes())
         .merge(metrics::routes())
-        .layer(middleware::from_fn(context::deadline));
-    let (router, document) = openapi::begin()
-        .merge(prompt)
-        .merge(clusters::patient_routes())
-        .merge(credentials::routes())
-        .merge(stream::routes())
-        .with_state(state)
-        .split_for_parts();
-    surrounded(router.merge(openapi::routes(&document)), clock)
+        .merge(tokens::routes())
+        .prompt();
+    let routes = prompt.merge(clusters::patient_routes()).merge(credentials::routes()).merge(stream::routes());
+    let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
+    let identify = middleware::from_fn_with_state(identity, access::identify);
+    surrounded(router.layer(identify).merge(openapi::routes(&document)), clock)
 }
 
 /// What surrounds every route, known or not.

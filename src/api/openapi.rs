@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use axum::{Router, body::Bytes, extract::State, http::header, response::IntoResponse, routing::get};
-use utoipa::{OpenApi, openapi::OpenApi as Document};
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::{
     ApiState,
+    access::SCHEME,
     error::{ErrorEnvelope, Problem},
 };
 
@@ -21,16 +28,29 @@ use super::{
             Every answer carries X-Request-ID."
     ),
     components(schemas(ErrorEnvelope, Problem)),
+    modifiers(&Bearer),
     tags(
         (name = "clusters", description = "The registry"),
         (name = "credentials", description = "How clusters are reached; secrets go in and never come out"),
         (name = "fleet", description = "The fleet as a whole"),
         (name = "history", description = "The past of one cluster"),
         (name = "events", description = "The event log"),
+        (name = "access", description = "Who may call, and what they may do"),
         (name = "health", description = "fleetbeat itself")
     )
 )]
 struct Info;
+
+/// The way callers prove who they are.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("An API token"));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme(SCHEME, SecurityScheme::Http(scheme.build()));
+    }
+}
 
 /// A router whose document begins with what is said here.
 pub fn begin() -> OpenApiRouter<ApiState> {

@@ -7,11 +7,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{board::Entry, health::State as Health, rollup::Rollup};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
     ApiState,
+    access::{Routes, Seen},
     error::ApiError,
     extract::Id,
     query::{FromParameters, Parameters, Params},
@@ -29,8 +30,8 @@ const MAX_DAYS: i64 = 90;
 const MAX_STEPS: u32 = 20_000;
 
 /// The routes.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(cluster_history)).routes(routes!(cluster_uptime))
+pub fn routes() -> Routes {
+    Routes::new().viewer(routes!(cluster_history)).viewer(routes!(cluster_uptime))
 }
 
 /// Which part of the past.
@@ -178,10 +179,11 @@ impl RollupView {
     (status = 200, description = "Its past", body = History), Always, OneCluster, NeedsStore))]
 async fn cluster_history(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     Params(query): Params<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
-    api.board.get(id).ok_or_else(|| ApiError::cluster_not_found(id))?;
+    seen.get(id)?;
     let Window { from, to } = query.window(api.now().wall)?;
     let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
     let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
@@ -269,10 +271,11 @@ struct Uptime {
     (status = 200, description = "Its uptime", body = Uptime), Always, OneCluster, NeedsStore))]
 async fn cluster_uptime(
     State(api): State<ApiState>,
+    seen: Seen,
     Id(id): Id,
     Params(query): Params<UptimeQuery>,
 ) -> Result<Json<Uptime>, ApiError> {
-    let entry = api.board.get(id).ok_or_else(|| ApiError::cluster_not_found(id))?;
+    let entry = seen.get(id)?;
     let now = api.now();
     let from = (now.wall - query.window.0).max(entry.cluster.created_at).min(now.wall);
     let mut window = Window { from, to: now.wall };

@@ -273,7 +273,8 @@ error_answers! {
     Conditional: "412" = "If-Match names another generation: PRECONDITION_FAILED";
 }
 
-fn error(why: &str) -> RefOr<Response> {
+/// An error answer.
+pub fn error(why: &str) -> RefOr<Response> {
     let envelope = Ref::from_schema_name(ErrorEnvelope::name().into_owned());
     let problem = Ref::from_schema_name("Problem");
     ResponseBuilder::new()

@@ -11,11 +11,12 @@ use axum::{
 use fleetbeat_actors::event::EventType;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use utoipa::{IntoParams, ToSchema};
-use utoipa_axum::{router::OpenApiRouter, routes};
+use utoipa_axum::routes;
 use uuid::Uuid;
 
 use super::{
     ApiState,
+    access::{Routes, Seen},
     error::ApiError,
     events::Wanted,
     query::{FromParameters, Parameters, Params},
@@ -31,8 +32,8 @@ const LOG_RETRY: Duration = Duration::from_secs(1);
 const CHUNK: usize = 128;
 
 /// The route; it never ends by a deadline.
-pub fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::new().routes(routes!(stream_events))
+pub fn routes() -> Routes {
+    Routes::new().viewer(routes!(stream_events))
 }
 
 /// Which events to follow, and from where.
@@ -66,18 +67,20 @@ impl FromParameters for StreamQuery {
     (status = 429, description = "Too many streams: RATE_LIMITED", body = super::error::ErrorEnvelope), Always))]
 async fn stream_events(
     State(api): State<ApiState>,
+    seen: Seen,
     Params(query): Params<StreamQuery>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let seen = last_event_id(&headers)?;
+    let last = last_event_id(&headers)?;
     let permit = api.streams.clone().try_acquire_owned();
     let permit = permit.map_err(|_| ApiError::rate_limited("Too many event streams are open"))?;
     let follower = Follower {
-        position: seen.or(query.after).unwrap_or_else(|| *api.outbox.head().borrow()),
+        position: last.or(query.after).unwrap_or_else(|| *api.outbox.head().borrow()),
         wanted: Wanted { cluster_id: query.cluster_id.map(ClusterId), event_types: query.event_type },
         head: api.outbox.head(),
         stopping: api.stopping.clone(),
         greeted: false,
+        seen,
         _permit: permit,
         api,
     };
@@ -132,6 +135,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<i64>, ApiError> {
 struct Follower {
     api: ApiState,
     wanted: Wanted,
+    seen: Seen,
     position: i64,
     head: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
@@ -140,7 +144,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next bytes to send; `None` when the process stops.
+    /// The next bytes to send; `None` when the process stops, or its reader is nobody any more.
     async fn next(&mut self) -> Option<Bytes> {
         if !self.greeted {
             self.greeted = true;
@@ -148,7 +152,7 @@ impl Follower {
         }
         let mut quiet_until = tokio::time::Instant::now() + HEARTBEAT;
         loop {
-            if *self.stopping.borrow() {
+            if *self.stopping.borrow() || !self.api.identity.is_still(&self.seen.caller) {
                 return None;
             }
             self.head.mark_unchanged();
@@ -173,7 +177,7 @@ impl Follower {
     async fn read(&mut self) -> Result<Option<Bytes>, ()> {
         loop {
             let before = self.position;
-            let stretch = self.api.stretch(before, CHUNK, &self.wanted).await.map_err(|_| ())?;
+            let stretch = self.api.stretch(before, CHUNK, &self.wanted, &self.seen).await.map_err(|_| ())?;
             self.position = stretch.position;
             if !stretch.events.is_empty() {
                 let frames = stretch.events.iter().map(|e| format!("id: {}\ndata: {}\n\n", e.position, e.json));

@@ -27,6 +27,8 @@ use crate::{
     store::Store,
 };
 
+pub use parts::open_store;
+
 /// How long writing and publishing what is left may take at the end.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -55,7 +57,7 @@ impl App {
         let address = listener.local_addr()?;
         let metrics = numbers::install()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = parts::open_store(settings).await?;
+        let store = parts::await_store(settings).await?;
         let bus = parts::start_bus(settings)?.map(Arc::new);
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, address, &memory)?;
@@ -73,6 +75,7 @@ impl App {
             parts::policy(settings),
             Arc::clone(&vault),
         ));
+        let identity = parts::identity(settings, &store, &clock).await?;
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
         let router = api::router(ApiParts {
@@ -82,6 +85,7 @@ impl App {
             registration,
             engine: Arc::clone(&engine) as _,
             clock: Arc::clone(&clock),
+            identity: identity.clone(),
             vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
@@ -91,6 +95,7 @@ impl App {
         let mut tasks = JoinSet::new();
         tasks.spawn(credentials::fill(vault));
         tasks.spawn(janitor::sweep(Arc::clone(&store), Arc::clone(&clock), settings.history.clone(), bus.is_some()));
+        tasks.spawn(async move { identity.keep_fresh().await });
         tasks.spawn(numbers::keep(metrics, prober));
         tasks.spawn(numbers::feel_pulses(vitals));
         tasks.spawn(observing::observe(observing::Witness {

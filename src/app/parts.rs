@@ -17,6 +17,7 @@ use crate::{
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
     credentials::InMemoryCredentials,
+    identity::{Identity, Keyring, first_token},
     probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
     store::{self, OpenError, Place, Store, StoreOptions},
 };
@@ -25,17 +26,30 @@ use crate::{
 const OPEN_PAUSE: Duration = Duration::from_secs(1);
 const OPEN_TRIES: u32 = 60;
 
-pub(super) async fn open_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+fn store_options(settings: &Settings) -> StoreOptions {
     let place = match settings.database() {
         Database::Sqlite(path) => Place::File(path),
         Database::Postgres(url) => Place::Server(url.expose().into()),
     };
-    let options = StoreOptions {
+    StoreOptions {
         max_connections: settings.store.max_connections,
         acquire_timeout: settings.store.acquire_timeout,
         statement_timeout: settings.store.statement_timeout,
         ..StoreOptions::new(place)
-    };
+    }
+}
+
+/// Opens the store that the settings name, or says why not.
+///
+/// # Errors
+/// Also while another process has it open.
+pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, OpenError> {
+    store::open(&store_options(settings)).await
+}
+
+/// Opens the store that the settings name. Waits a while for a database that is not there yet.
+pub(super) async fn await_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
+    let options = store_options(settings);
     for attempt in 1.. {
         match store::open(&options).await {
             Ok(store) => return Ok(store),
@@ -56,6 +70,23 @@ fn may_pass(error: &OpenError, place: &Place) -> bool {
         OpenError::InUse { .. } => matches!(place, Place::Server(_)),
         OpenError::Url(_) | OpenError::Newer { .. } | OpenError::Migration(_) | OpenError::File { .. } => false,
     }
+}
+
+/// Who may call, and the tokens to keep fresh.
+pub(super) async fn identity(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Identity> {
+    let mut identity = Identity::open();
+    if settings.auth.tokens.enabled {
+        let keyring = Keyring::load(Arc::clone(store), Arc::clone(clock)).await.context("the tokens cannot be read")?;
+        if let Some(path) = first_token(&keyring, &settings.data_dir).await? {
+            tracing::warn!(file = %path.display(), "the first token, for an administrator, was made: it lies in this file");
+        }
+        identity = identity.with_tokens(Arc::new(keyring));
+    }
+    Ok(identity)
 }
 
 pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
@@ -18,6 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::connection::Connection;
@@ -34,6 +35,7 @@ pub struct Client {
     base: String,
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
     timeout: Duration,
+    bearer: Option<HeaderValue>,
 }
 
 /// What a server answered.
@@ -71,7 +73,8 @@ impl Client {
         let mut pool = Pool::builder(TokioExecutor::new());
         pool.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT_FOR);
         let pool = pool.build(connector);
-        Ok(Self { base, pool, timeout: connection.timeout() })
+        let bearer = connection.token()?.map(|token| bearer(&token)).transpose()?;
+        Ok(Self { base, pool, timeout: connection.timeout(), bearer })
     }
 
     /// Where the server is.
@@ -175,7 +178,11 @@ impl Client {
         within: Duration,
     ) -> Result<Response<Incoming>, CliError> {
         let agent = concat!("fleetbeat/", env!("CARGO_PKG_VERSION"));
-        let request = request.header(USER_AGENT, agent).body(Full::new(body));
+        let mut request = request.header(USER_AGENT, agent);
+        if let Some(bearer) = &self.bearer {
+            request = request.header(AUTHORIZATION, bearer.clone());
+        }
+        let request = request.body(Full::new(body));
         let request = request.map_err(|error| CliError::Usage(format!("{}: {error}", self.base)))?;
         let response = tokio::time::timeout(within, self.pool.request(request)).await.map_err(|_| self.silent())?;
         response.map_err(|error| self.unreachable(&error))
@@ -215,6 +222,14 @@ impl Client {
             format!("cannot reach {base}: {root}")
         })
     }
+}
+
+/// The header that carries a token; never displayed.
+fn bearer(token: &SecretString) -> Result<HeaderValue, CliError> {
+    let value = HeaderValue::from_str(&format!("Bearer {}", token.expose_secret()));
+    let mut value = value.map_err(|_| CliError::Usage("the token has characters that no token has".to_owned()))?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

@@ -21,6 +21,7 @@ mod serve;
 mod settings;
 mod shutdown;
 mod table;
+mod tokens;
 mod watch;
 mod words;
 
@@ -78,6 +79,7 @@ enum Command {
     Watch(watch::WatchArguments),
     Events(events::EventsArguments),
     Fleet(fleet::FleetArguments),
+    Tokens(tokens::TokensArguments),
     Config(settings::ConfigArguments),
     Completion(completion::CompletionArguments),
     /// Print the version
@@ -105,6 +107,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Watch(arguments) => on_one_thread(watch::run(arguments, paint)),
         Command::Events(arguments) => on_one_thread(events::run(arguments, paint)),
         Command::Fleet(arguments) => on_one_thread(fleet::run(arguments, paint)),
+        Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
         Command::Config(arguments) => settings::run(&arguments),
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Version => output::say(&format!("fleetbeat {}\n", env!("CARGO_PKG_VERSION"))),

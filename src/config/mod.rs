@@ -22,8 +22,8 @@ pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    AllowLoopback, Credentials, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType,
-    Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
+    AllowLoopback, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat,
+    Monitor, PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
 };
 
 /// The defaults, as they stand in `config/default.yaml`.
@@ -45,6 +45,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The HTTP API.
     pub server: Server,
+    /// Who may call the API.
+    pub auth: Auth,
     /// Periods, deadlines and damping of checks.
     pub health_check: HealthCheck,
     /// When the monitor doubts itself.

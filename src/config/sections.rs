@@ -28,6 +28,29 @@ pub struct Server {
     pub max_connections: usize,
 }
 
+/// Who may call the API.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// API tokens.
+    pub tokens: AuthTokens,
+}
+
+impl Auth {
+    /// Is any method on?
+    pub fn is_on(&self) -> bool {
+        self.tokens.enabled
+    }
+}
+
+/// API tokens.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthTokens {
+    /// Whether they are accepted.
+    pub enabled: bool,
+}
+
 /// An address to listen on: an IP address and port, or `localhost:port`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]

@@ -126,7 +126,10 @@ fn an_address_that_others_can_reach_is_refused_without_authentication() {
         let problem = only_problem(&environment(&[("FLEETBEAT__SERVER__LISTEN", address)]));
         assert_eq!(problem.key, "server.listen");
         assert!(problem.message.contains("authentication is not configured"), "{problem}");
+        assert!(problem.message.contains("auth.tokens.enabled"), "{problem}");
     }
+    let with_tokens = [("FLEETBEAT__SERVER__LISTEN", "0.0.0.0:8080"), ("FLEETBEAT__AUTH__TOKENS__ENABLED", "true")];
+    Settings::load(&environment(&with_tokens)).unwrap();
     for address in ["127.0.0.1:0", "[::1]:8080", "localhost:9000"] {
         Settings::load(&environment(&[("FLEETBEAT__SERVER__LISTEN", address)])).unwrap();
     }

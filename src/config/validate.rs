@@ -84,12 +84,12 @@ impl Checks<'_> {
     fn server(&mut self, settings: &Settings) {
         let server = &settings.server;
         let address = server.listen.address();
-        if !address.ip().is_loopback() {
+        if !address.ip().is_loopback() && !settings.auth.is_on() {
             self.refuse(
                 "server.listen",
                 format!(
                     "refuses to listen on {address}: authentication is not configured, so only loopback addresses \
-                     (127.0.0.1, [::1]) are allowed"
+                     (127.0.0.1, [::1]) are allowed; set auth.tokens.enabled to true to listen there"
                 ),
             );
         }

@@ -21,8 +21,17 @@ pub struct Exposition {
 impl Exposition {
     /// The series of every cluster on the board, in the order of their names.
     pub fn of(board: &Board, now: Instant) -> Self {
-        let mut rows = Vec::with_capacity(board.len());
-        board.each_by_name(|entry| rows.push(Row { labels: labels(entry), entry: entry.clone() }));
+        Self::of_those(board, |_| true, now)
+    }
+
+    /// The same of the clusters that are wanted.
+    pub fn of_those(board: &Board, wanted: impl Fn(&Entry) -> bool, now: Instant) -> Self {
+        let mut rows = Vec::new();
+        board.each_by_name(|entry| {
+            if wanted(entry) {
+                rows.push(Row { labels: labels(entry), entry: entry.clone() });
+            }
+        });
         Self { rows, now, family: 0, row: 0 }
     }
 }
@@ -80,9 +89,8 @@ mod tests {
 
     #[test]
     fn an_empty_fleet_has_heads_only() {
-        let board = Board::default();
         let now = tokio::time::Instant::now().into_std();
-        let text: Vec<u8> = Exposition::of(&board, now).flatten().collect();
+        let text: Vec<u8> = Exposition::of(&Board::default(), now).flatten().collect();
         let text = String::from_utf8(text).expect("text");
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
         assert!(text.lines().all(|line| line.starts_with('#')));

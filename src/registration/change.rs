@@ -66,7 +66,7 @@ mod tests {
             "name": "abc", "api_server_url": "https://a:6443", "region": "eu", "labels": {"a": "1", "b": "2"},
             "endpoints": {"loki_url": "http://l", "tempo_url": "http://t"},
         });
-        Spec::read(given.as_object().unwrap().clone()).unwrap().enrol(DateTime::UNIX_EPOCH)
+        Spec::read(given.as_object().unwrap().clone()).unwrap().enrol(DateTime::UNIX_EPOCH, None)
     }
 
     fn object(value: Value) -> Map<String, Value> {

@@ -27,6 +27,9 @@ pub enum WriteError {
     /// Someone else changed the cluster meanwhile.
     #[error("the cluster was changed meanwhile; read it again")]
     Changed,
+    /// The cluster would be one that its author may not see.
+    #[error("the cluster would be outside what you may see")]
+    OutOfScope,
     /// The store cannot take it now.
     #[error("the store is unavailable")]
     Unavailable {

@@ -15,6 +15,7 @@ use super::{
     spec::Spec,
     write::{Registration, detached, registered},
 };
+use crate::identity::Author;
 
 /// Most clusters of one import.
 pub const MAX_IMPORT: usize = 1_000;
@@ -54,16 +55,20 @@ impl Registration {
     ///
     /// # Errors
     /// [`WriteError::Unavailable`] when the store took none of them.
-    pub async fn import(self: &Arc<Self>, clusters: Vec<Map<String, Value>>) -> Result<Vec<ImportItem>, WriteError> {
+    pub async fn import(
+        self: &Arc<Self>,
+        clusters: Vec<Map<String, Value>>,
+        by: Author,
+    ) -> Result<Vec<ImportItem>, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.import_now(clusters).await }).await
+        detached(async move { this.import_now(clusters, &by).await }).await
     }
 
-    async fn import_now(&self, clusters: Vec<Map<String, Value>>) -> Result<Vec<ImportItem>, WriteError> {
+    async fn import_now(&self, clusters: Vec<Map<String, Value>>, by: &Author) -> Result<Vec<ImportItem>, WriteError> {
         let names: Vec<Option<String>> = clusters.iter().map(name_of).collect();
         let mut outcomes: Vec<Option<ImportOutcome>> = (0..clusters.len()).map(|_| None).collect();
         let (mut creates, mut updates) = (Vec::new(), Vec::new());
-        for (index, plan) in self.plan(clusters).into_iter().enumerate() {
+        for (index, plan) in self.plan(clusters, by).into_iter().enumerate() {
             match plan {
                 Plan::Create(spec) => creates.push((index, *spec)),
                 Plan::Update(id, fields) => updates.push((index, id, fields)),
@@ -72,20 +77,20 @@ impl Registration {
         }
         let mut down = None;
         for batch in creates.chunks(BATCH) {
-            self.create_batch(batch.to_vec(), &mut outcomes, &mut down).await;
+            self.create_batch(batch.to_vec(), by, &mut outcomes, &mut down).await;
         }
         for (index, id, fields) in updates {
-            outcomes[index] = Some(self.update_one(id, fields, &mut down).await);
+            outcomes[index] = Some(self.update_one(id, fields, by, &mut down).await);
         }
         conclude(names, outcomes, down)
     }
 
-    fn plan(&self, clusters: Vec<Map<String, Value>>) -> Vec<Plan> {
+    fn plan(&self, clusters: Vec<Map<String, Value>>, by: &Author) -> Vec<Plan> {
         let mut seen = HashSet::new();
-        clusters.into_iter().map(|cluster| self.plan_one(cluster, &mut seen)).collect()
+        clusters.into_iter().map(|cluster| self.plan_one(cluster, by, &mut seen)).collect()
     }
 
-    fn plan_one(&self, map: Map<String, Value>, seen: &mut HashSet<String>) -> Plan {
+    fn plan_one(&self, map: Map<String, Value>, by: &Author, seen: &mut HashSet<String>) -> Plan {
         if let Some(Value::String(name)) = map.get("name")
             && !seen.insert(name.clone())
         {
@@ -93,10 +98,13 @@ impl Registration {
         }
         let known = map.get("name").and_then(Value::as_str).and_then(|name| self.board.by_name(name));
         match known {
-            Some(entry) => Plan::Update(entry.cluster.id, map),
-            None => {
-                Spec::read(map).map_or_else(|invalid| Plan::Failed(invalid.into()), |spec| Plan::Create(Box::new(spec)))
-            }
+            Some(entry) if by.reaches(&entry.cluster) => Plan::Update(entry.cluster.id, map),
+            Some(entry) => Plan::Failed(WriteError::NameTaken(entry.cluster.name.clone())),
+            None => match Spec::read(map) {
+                Err(invalid) => Plan::Failed(invalid.into()),
+                Ok(spec) if by.reaches(&spec.clone().enrol(self.now(), None)) => Plan::Create(Box::new(spec)),
+                Ok(_) => Plan::Failed(WriteError::OutOfScope),
+            },
         }
     }
 
@@ -104,11 +112,12 @@ impl Registration {
     async fn create_batch(
         &self,
         mut batch: Vec<(usize, Spec)>,
+        by: &Author,
         outcomes: &mut [Option<ImportOutcome>],
         down: &mut Option<WriteError>,
     ) {
         while !batch.is_empty() && down.is_none() {
-            match self.try_batch(&batch).await {
+            match self.try_batch(&batch, by).await {
                 Ok(ids) => {
                     for (index, spec) in batch {
                         outcomes[index] = ids.get(&spec.name).map(|id| ImportOutcome::Created(*id));
@@ -129,7 +138,7 @@ impl Registration {
         }
     }
 
-    async fn try_batch(&self, batch: &[(usize, Spec)]) -> Result<HashMap<String, ClusterId>, WriteError> {
+    async fn try_batch(&self, batch: &[(usize, Spec)], by: &Author) -> Result<HashMap<String, ClusterId>, WriteError> {
         let turn = self.turn().await?;
         if let Some((_, spec)) = batch.iter().find(|(_, spec)| self.board.by_name(&spec.name).is_some()) {
             return Err(WriteError::NameTaken(spec.name.clone()));
@@ -139,7 +148,7 @@ impl Registration {
         let mut rows = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
         for (_, spec) in batch {
-            let cluster = Arc::new(spec.clone().enrol(now));
+            let cluster = Arc::new(spec.clone().enrol(now, by.who.clone()));
             events.push(pen.write(registered(&cluster, now))?);
             rows.push((cluster, Status::unknown(now)));
         }
@@ -158,12 +167,13 @@ impl Registration {
         &self,
         id: ClusterId,
         fields: Map<String, Value>,
+        by: &Author,
         down: &mut Option<WriteError>,
     ) -> ImportOutcome {
         if let Some(error) = down {
             return ImportOutcome::Failed(error.clone());
         }
-        match self.change_now(id, Change::Fields(fields), None).await {
+        match self.change_now(id, Change::Fields(fields), None, by).await {
             Ok(written) if written.changed => ImportOutcome::Updated(id),
             Ok(_) => ImportOutcome::Unchanged(id),
             Err(error) => {

@@ -96,7 +96,7 @@ impl Spec {
     }
 
     /// A new cluster of this spec.
-    pub fn enrol(self, now: DateTime<Utc>) -> Cluster {
+    pub fn enrol(self, now: DateTime<Utc>, created_by: Option<String>) -> Cluster {
         let blank = Cluster {
             id: ClusterId::generate(),
             name: self.name.clone(),
@@ -114,7 +114,7 @@ impl Spec {
             health_check: CheckOverrides::default(),
             capabilities: None,
             generation: 1,
-            created_by: None,
+            created_by,
             created_at: now,
             updated_at: now,
         };

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use super::{change::Change, error::WriteError, spec::Spec, watch::Watch};
-use crate::{credentials::Vault, store::Store};
+use crate::{credentials::Vault, identity::Author, store::Store};
 
 /// A write is answered within this time, whatever the store does.
 const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
@@ -90,33 +90,40 @@ impl Registration {
     /// Registers a cluster.
     ///
     /// # Errors
-    /// [`WriteError::NameTaken`], [`WriteError::Unavailable`].
-    pub async fn register(self: &Arc<Self>, spec: Spec) -> Result<Written, WriteError> {
+    /// [`WriteError::NameTaken`], [`WriteError::OutOfScope`], [`WriteError::Unavailable`].
+    pub async fn register(self: &Arc<Self>, spec: Spec, by: Author) -> Result<Written, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.register_now(spec).await }).await
+        detached(async move { this.register_now(spec, &by).await }).await
     }
 
     /// Changes a cluster's spec. A change that changes nothing writes nothing.
     ///
     /// # Errors
-    /// [`WriteError::Invalid`], [`WriteError::NotFound`], [`WriteError::Precondition`], [`WriteError::Unavailable`].
+    /// [`WriteError::Invalid`], [`WriteError::NotFound`], [`WriteError::OutOfScope`], [`WriteError::Precondition`],
+    /// [`WriteError::Unavailable`].
     pub async fn change(
         self: &Arc<Self>,
         id: ClusterId,
         change: Change,
         expected: Option<Precondition>,
+        by: Author,
     ) -> Result<Written, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.change_now(id, change, expected).await }).await
+        detached(async move { this.change_now(id, change, expected, &by).await }).await
     }
 
     /// Removes a cluster. Its events stay in the log.
     ///
     /// # Errors
     /// [`WriteError::NotFound`], [`WriteError::Precondition`], [`WriteError::Unavailable`].
-    pub async fn remove(self: &Arc<Self>, id: ClusterId, expected: Option<Precondition>) -> Result<(), WriteError> {
+    pub async fn remove(
+        self: &Arc<Self>,
+        id: ClusterId,
+        expected: Option<Precondition>,
+        by: Author,
+    ) -> Result<(), WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.remove_now(id, expected).await }).await
+        detached(async move { this.remove_now(id, expected, &by).await }).await
     }
 
     /// How a cluster is checked.
@@ -124,13 +131,16 @@ impl Registration {
         self.policy.cadence(cluster)
     }
 
-    async fn register_now(&self, spec: Spec) -> Result<Written, WriteError> {
+    async fn register_now(&self, spec: Spec, by: &Author) -> Result<Written, WriteError> {
         let turn = self.turn().await?;
-        if self.board.by_name(&spec.name).is_some() {
-            return Err(WriteError::NameTaken(spec.name));
-        }
         let now = self.now();
-        let cluster = Arc::new(spec.enrol(now));
+        let cluster = Arc::new(spec.enrol(now, by.who.clone()));
+        if !by.reaches(&cluster) {
+            return Err(WriteError::OutOfScope);
+        }
+        if self.board.by_name(&cluster.name).is_some() {
+            return Err(WriteError::NameTaken(cluster.name.clone()));
+        }
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let event = pen.write(registered(&cluster, now))?;
         let rows = [(Arc::clone(&cluster), Status::unknown(now))];
@@ -147,15 +157,19 @@ impl Registration {
         id: ClusterId,
         change: Change,
         expected: Option<Precondition>,
+        by: &Author,
     ) -> Result<Written, WriteError> {
         let turn = self.turn().await?;
-        let entry = self.at_generation(id, expected)?;
+        let entry = self.at_generation(id, expected, by)?;
         let (spec, fields) = change.apply(&entry.cluster)?;
         if fields.is_empty() {
             return Ok(Written { entry, changed: false, unbound: Vec::new() });
         }
         let now = self.now();
         let cluster = Arc::new(spec.succeed(&entry.cluster, now));
+        if !by.reaches(&cluster) {
+            return Err(WriteError::OutOfScope);
+        }
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let mut events = vec![pen.write(updated(&cluster, &fields, now))?];
         let (mut unbound, mut rest) = (Vec::new(), None);
@@ -174,9 +188,9 @@ impl Registration {
         Ok(Written { entry: Entry { cluster, ..self.board.get(id).unwrap_or(entry) }, changed: true, unbound })
     }
 
-    async fn remove_now(&self, id: ClusterId, expected: Option<Precondition>) -> Result<(), WriteError> {
+    async fn remove_now(&self, id: ClusterId, expected: Option<Precondition>, by: &Author) -> Result<(), WriteError> {
         let turn = self.turn().await?;
-        let entry = self.at_generation(id, expected)?;
+        let entry = self.at_generation(id, expected, by)?;
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let event = pen.write(deleted(&entry.cluster, self.now()))?;
         let known = expected.map(|Precondition(generation)| generation);
@@ -191,8 +205,8 @@ impl Registration {
         Ok(())
     }
 
-    fn at_generation(&self, id: ClusterId, expected: Option<Precondition>) -> Result<Entry, WriteError> {
-        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
+    fn at_generation(&self, id: ClusterId, expected: Option<Precondition>, by: &Author) -> Result<Entry, WriteError> {
+        let entry = self.board.get(id).filter(|entry| by.reaches(&entry.cluster)).ok_or(WriteError::NotFound(id))?;
         let current = entry.cluster.generation;
         match expected {
             Some(Precondition(generation)) if generation != current => Err(WriteError::Precondition { current }),
@@ -268,7 +282,7 @@ fn updated(cluster: &Cluster, fields: &[String], now: DateTime<Utc>) -> EventDra
 }
 
 fn deleted(cluster: &Cluster, now: DateTime<Utc>) -> EventDraft {
-    let payload = json!({ "cluster_id": cluster.id, "cluster_name": cluster.name });
+    let payload = json!({ "cluster_id": cluster.id, "cluster_name": cluster.name, "labels": cluster.labels });
     EventDraft::new(EventType::ClusterDeleted, cluster.id, now, payload)
 }
 

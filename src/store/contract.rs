@@ -99,9 +99,45 @@ pub struct SealedRow {
     pub updated_at: DateTime<Utc>,
 }
 
+/// A token of the API as the store keeps it. What its words mean is for `identity` to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredToken {
+    /// Its public id.
+    pub id: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// SHA-256 of its secret part.
+    pub hash: [u8; 32],
+    /// `viewer`, `operator` or `admin`.
+    pub role: String,
+    /// Which clusters it may see, as JSON.
+    pub scope: String,
+    /// Who made it.
+    pub created_by: Option<String>,
+    /// When.
+    pub created_at: DateTime<Utc>,
+    /// When it stops being valid.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was revoked.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+/// Where tokens of the API are kept.
+#[async_trait]
+pub trait Keys: Send + Sync + 'static {
+    /// All of them, revoked and expired ones too, the oldest first.
+    async fn tokens(&self) -> Result<Vec<StoredToken>, StoreError>;
+
+    /// Keeps a new one.
+    async fn insert_token(&self, token: &StoredToken) -> Result<(), StoreError>;
+
+    /// Revokes one. False when there is none that was not revoked already.
+    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError>;
+}
+
 /// The store. Every method returns within the store's own time limits (2 s by default), whatever the server does.
 #[async_trait]
-pub trait Store: Roll + Ledger + EventLog {
+pub trait Store: Roll + Ledger + EventLog + Keys {
     /// Registers clusters with the events that tell of it, all in one transaction.
     ///
     /// # Errors

@@ -15,12 +15,14 @@ type Script = (i64, &'static str, &'static str);
 pub(super) const SQLITE: &[Script] = &[
     (1, "roll and log", include_str!("../../migrations/sqlite/0001_roll_and_log.sql")),
     (2, "credentials", include_str!("../../migrations/sqlite/0002_credentials.sql")),
+    (3, "API tokens", include_str!("../../migrations/sqlite/0003_api_tokens.sql")),
 ];
 
 /// Migrations of PostgreSQL.
 pub(super) const POSTGRES: &[Script] = &[
     (1, "roll and log", include_str!("../../migrations/postgres/0001_roll_and_log.sql")),
     (2, "credentials", include_str!("../../migrations/postgres/0002_credentials.sql")),
+    (3, "API tokens", include_str!("../../migrations/postgres/0003_api_tokens.sql")),
 ];
 
 /// A migrator for one backend.

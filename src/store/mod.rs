@@ -10,7 +10,7 @@ mod sqlite;
 
 use std::sync::Arc;
 
-pub use contract::{EventFilter, Gap, Retention, SealedRow, Store, StoredTransition};
+pub use contract::{EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken, StoredTransition};
 pub use options::{OpenError, Place, StoreOptions};
 
 /// Opens the store that the options name, migrated to this binary's version.

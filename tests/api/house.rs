@@ -14,6 +14,7 @@ use axum::{
 use fleetbeat::{
     api::{ApiParts, Dependency, Vitals, router},
     credentials::{Credential, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
+    identity::{Identity, Keyring, Role, Scope, TokenDraft},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
 };
@@ -27,6 +28,7 @@ use fleetbeat_actors::{
 };
 use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Instant};
@@ -48,6 +50,8 @@ pub struct House {
     pub judge: Arc<FakeProver>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
+    /// The tokens.
+    pub keyring: Arc<Keyring>,
     directory: TempDir,
 }
 
@@ -137,6 +141,15 @@ impl House {
 
     /// A house with the engine's metrics.
     pub async fn build_with(metrics: Option<PrometheusHandle>) -> Self {
+        Self::build_whole(metrics, false).await
+    }
+
+    /// A house that accepts tokens only.
+    pub async fn guarded() -> Self {
+        Self::build_whole(None, true).await
+    }
+
+    async fn build_whole(metrics: Option<PrometheusHandle>, guarded: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let store = open(&StoreOptions::new(Place::File(directory.path().join("fleet.db")))).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
@@ -157,6 +170,11 @@ impl House {
         );
         let vitals = Vitals::new(Arc::clone(&clock), vec![Arc::new(StorePulse(Arc::clone(&store)))], None);
         vitals.set_loaded();
+        let mut identity = Identity::open();
+        let keyring = Arc::new(Keyring::load(Arc::clone(&store), Arc::clone(&clock)).await.unwrap());
+        if guarded {
+            identity = identity.with_tokens(Arc::clone(&keyring));
+        }
         let (stop, stopping) = watch::channel(false);
         let router = router(ApiParts {
             board: Arc::clone(engine.board()),
@@ -165,11 +183,12 @@ impl House {
             registration: Arc::new(registration),
             engine: Arc::clone(&engine) as Arc<dyn Watch>,
             clock,
+            identity,
             vitals: Arc::new(vitals),
             metrics,
             stopping,
         });
-        Self { router, fleet, engine, store, stop, memory, judge, directory }
+        Self { router, fleet, engine, store, stop, memory, judge, keyring, directory }
     }
 
     /// The database's file.
@@ -183,6 +202,20 @@ impl House {
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, 64 << 20).await.unwrap().to_vec();
         Answer { status: parts.status, headers: parts.headers, bytes }
+    }
+
+    /// A new token of this role and scope; its text.
+    pub async fn token(&self, role: Role, scope: Scope) -> String {
+        let draft = TokenDraft { name: "of a test".to_owned(), role, scope, expires_at: None, created_by: None };
+        self.keyring.create(draft).await.unwrap().0.expose_secret().to_owned()
+    }
+
+    /// Any request with a bearer token and, where not null, a JSON body.
+    pub async fn as_bearer(&self, token: &str, method: &str, path: &str, body: Value) -> Answer {
+        let bearer = format!("Bearer {token}");
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, bearer);
+        self.send(request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap()).await
     }
 
     /// `GET`.

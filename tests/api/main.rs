@@ -1,6 +1,7 @@
 //! The API as its callers meet it.
 #![cfg(test)]
 
+mod access;
 mod bad_input;
 mod clusters;
 mod credentials;

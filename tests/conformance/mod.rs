@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod credentials;
 pub mod history;
+pub mod keys;
 pub mod ledger;
 pub mod log;
 pub mod opening;

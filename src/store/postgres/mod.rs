@@ -6,6 +6,7 @@ mod connect;
 mod credentials;
 mod events;
 mod history;
+mod keys;
 mod ledger;
 mod pool;
 mod sole;
@@ -23,9 +24,10 @@ use fleetbeat_actors::{
     rollup::Rollup,
 };
 use secrecy::SecretString;
+use uuid::Uuid;
 
 use super::{
-    contract::{EventFilter, Gap, Retention, SealedRow, Store, StoredTransition},
+    contract::{EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken, StoredTransition},
     failure::Commit,
     options::{OpenError, StoreOptions},
 };
@@ -129,6 +131,21 @@ impl EventLog for PostgresStore {
 
     async fn waiting(&self, position: i64) -> Result<u64, StoreError> {
         call!(self, |connection| events::waiting(connection, position))
+    }
+}
+
+#[async_trait]
+impl Keys for PostgresStore {
+    async fn tokens(&self) -> Result<Vec<StoredToken>, StoreError> {
+        call!(self, |connection| keys::all(connection))
+    }
+
+    async fn insert_token(&self, token: &StoredToken) -> Result<(), StoreError> {
+        write!(self, |connection| keys::insert(connection, token))
+    }
+
+    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        write!(self, |connection| keys::revoke(connection, id, at))
     }
 }
 

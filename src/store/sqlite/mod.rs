@@ -5,6 +5,7 @@ mod credentials;
 mod database;
 mod events;
 mod history;
+mod keys;
 mod ledger;
 
 use std::{path::Path, sync::Arc};
@@ -22,7 +23,7 @@ use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    contract::{EventFilter, Gap, Retention, SealedRow, Store, StoredTransition},
+    contract::{EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken, StoredTransition},
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
 };
@@ -99,6 +100,21 @@ impl EventLog for SqliteStore {
 
     async fn waiting(&self, position: i64) -> Result<u64, StoreError> {
         self.database.read(events::waiting(&self.database.readers, position)).await
+    }
+}
+
+#[async_trait]
+impl Keys for SqliteStore {
+    async fn tokens(&self) -> Result<Vec<StoredToken>, StoreError> {
+        self.database.read(keys::all(&self.database.readers)).await
+    }
+
+    async fn insert_token(&self, token: &StoredToken) -> Result<(), StoreError> {
+        write!(self, |writer| keys::insert(writer, token))
+    }
+
+    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError> {
+        write!(self, |writer| keys::revoke(writer, id, at))
     }
 }
 

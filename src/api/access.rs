@@ -1,0 +1,248 @@
+//! Who may call what: every route states the role it needs, and every handler sees clusters through its caller.
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::request::Parts,
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use fleetbeat_actors::{
+    board::{Board, Entry},
+    event::Event,
+    roll::ClusterId,
+};
+use utoipa::openapi::{
+    extensions::Extensions,
+    path::{Operation, PathItem},
+    security::SecurityRequirement,
+};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
+
+use super::{ApiState, error::ApiError, schema};
+use crate::{
+    exposition::Exposition,
+    identity::{Author, Caller, Identity, Role, Unknown},
+};
+
+/// Name of the security scheme in the OpenAPI document.
+pub const SCHEME: &str = "bearer";
+
+/// What a route needs of its caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nothing: it tells nothing about the fleet.
+    Nobody,
+    /// A role.
+    Role(Role),
+    /// [`Role::Admin`] without a scope: it concerns all callers, or the fleet as a whole.
+    FleetAdmin,
+}
+
+impl Need {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Nobody => "none",
+            Self::Role(role) => role.as_str(),
+            Self::FleetAdmin => "fleet-admin",
+        }
+    }
+
+    fn is_met_by(self, caller: &Caller) -> bool {
+        match self {
+            Self::Nobody => true,
+            Self::Role(role) => caller.role >= role,
+            Self::FleetAdmin => caller.role == Role::Admin && caller.scope.is_everything(),
+        }
+    }
+}
+
+/// Routes, each with what it needs. There is no way to add one without saying so.
+pub struct Routes(OpenApiRouter<ApiState>);
+
+impl Routes {
+    /// None yet.
+    pub fn new() -> Self {
+        Self(OpenApiRouter::new())
+    }
+
+    /// For everybody, known or not.
+    pub fn open(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::Nobody, route)
+    }
+
+    /// For those who may read.
+    pub fn viewer(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::Role(Role::Viewer), route)
+    }
+
+    /// For those who may change clusters.
+    pub fn operator(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::Role(Role::Operator), route)
+    }
+
+    /// For those who may remove clusters.
+    pub fn admin(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::Role(Role::Admin), route)
+    }
+
+    /// For administrators of the whole fleet.
+    pub fn fleet_admin(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::FleetAdmin, route)
+    }
+
+    /// These and others.
+    pub fn merge(self, others: Self) -> Self {
+        Self(self.0.merge(others.0))
+    }
+
+    /// Every handler of these must begin its answer in time.
+    pub fn prompt(self) -> Self {
+        Self(self.0.layer(middleware::from_fn(super::context::deadline)))
+    }
+
+    /// As a router.
+    pub fn into_router(self) -> OpenApiRouter<ApiState> {
+        self.0
+    }
+
+    fn add(self, need: Need, (schemas, mut paths, methods): UtoipaMethodRouter<ApiState>) -> Self {
+        for item in paths.paths.values_mut() {
+            operations(item).for_each(|operation| describe(operation, need));
+        }
+        let guarded = methods.route_layer(middleware::from_fn(move |request, next| guard(need, request, next)));
+        Self(self.0.routes((schemas, paths, guarded)))
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
+}
+
+fn describe(operation: &mut Operation, need: Need) {
+    let told = Extensions::from_iter([("x-required-role", need.word())]);
+    operation.extensions.get_or_insert_default().merge(told);
+    let mut answers = vec![("429", "Too many requests: RATE_LIMITED")];
+    operation.security = match need {
+        Need::Nobody => Some(Vec::new()),
+        Need::Role(_) | Need::FleetAdmin => {
+            answers
+                .extend([("401", "Nobody known is calling: AUTH_FAILED"), ("403", "Not for you: PERMISSION_DENIED")]);
+            Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())])
+        }
+    };
+    for (status, why) in answers {
+        operation.responses.responses.entry(status.to_owned()).or_insert_with(|| schema::error(why));
+    }
+}
+
+/// Who a request was found to come from.
+#[derive(Clone)]
+struct Identified(Result<Caller, Unknown>);
+
+/// Finds out who is calling; whether that is enough, each route's guard says.
+pub async fn identify(State(identity): State<Identity>, mut request: Request, next: Next) -> Response {
+    let caller = identity.identify(request.headers()).await;
+    request.extensions_mut().insert(Identified(caller));
+    next.run(request).await
+}
+
+async fn guard(need: Need, request: Request, next: Next) -> Response {
+    if need == Need::Nobody {
+        return next.run(request).await;
+    }
+    match caller(request.extensions()) {
+        Ok(caller) if need.is_met_by(&caller) => next.run(request).await,
+        Ok(_) => ApiError::permission_denied("Your role does not allow this").into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+fn caller(extensions: &axum::http::Extensions) -> Result<Caller, ApiError> {
+    match extensions.get::<Identified>() {
+        Some(Identified(Ok(caller))) => Ok(caller.clone()),
+        Some(Identified(Err(Unknown::Nobody))) => Err(ApiError::unauthorized("Authentication required")),
+        Some(Identified(Err(Unknown::Refused))) => Err(ApiError::unauthorized("The credentials are not accepted")),
+        None => {
+            tracing::error!("a request was not identified");
+            Err(ApiError::internal())
+        }
+    }
+}
+
+/// The fleet as the caller may see it. What is outside their scope does not exist here.
+#[derive(Clone)]
+pub struct Seen {
+    /// Who is calling.
+    pub caller: Caller,
+    board: Arc<Board>,
+}
+
+impl Seen {
+    /// One cluster.
+    pub fn get(&self, id: ClusterId) -> Result<Entry, ApiError> {
+        self.board.get(id).filter(|entry| self.admits(entry)).ok_or_else(|| ApiError::cluster_not_found(id))
+    }
+
+    /// One cluster by its name.
+    pub fn by_name(&self, name: &str) -> Result<Entry, ApiError> {
+        self.board.by_name(name).filter(|entry| self.admits(entry)).ok_or_else(|| ApiError::no_cluster_named(name))
+    }
+
+    /// Visits every cluster in no particular order; `visit` must be quick.
+    pub fn each(&self, mut visit: impl FnMut(&Entry)) {
+        self.board.each(|entry| {
+            if self.admits(entry) {
+                visit(entry);
+            }
+        });
+    }
+
+    /// The same in the order of their names.
+    pub fn each_by_name(&self, mut visit: impl FnMut(&Entry)) {
+        self.board.each_by_name(|entry| {
+            if self.admits(entry) {
+                visit(entry);
+            }
+        });
+    }
+
+    /// Their series.
+    pub fn exposition(&self, now: Instant) -> Exposition {
+        Exposition::of_those(&self.board, |entry| self.admits(entry), now)
+    }
+
+    /// How many clusters there are.
+    pub fn count(&self) -> usize {
+        let mut count = 0;
+        self.each(|_| count += 1);
+        count
+    }
+
+    /// May this event be seen?
+    pub fn admits_event(&self, event: &Event) -> bool {
+        self.caller.scope.admits_event(event, &self.board)
+    }
+
+    /// On whose behalf a change is made.
+    pub fn author(&self) -> Author {
+        Author::from(&self.caller)
+    }
+
+    /// Does the caller see the fleet as a whole?
+    pub fn is_everything(&self) -> bool {
+        self.caller.scope.is_everything()
+    }
+
+    fn admits(&self, entry: &Entry) -> bool {
+        self.caller.scope.admits(&entry.cluster)
+    }
+}
+
+impl FromRequestParts<ApiState> for Seen {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
+        Ok(Self { caller: caller(&parts.extensions)?, board: Arc::clone(&api.board) })
+    }
+}

@@ -1,0 +1,17 @@
+//! Who is calling, and what they may do and see. Decides; knows nothing of HTTP routes.
+
+mod author;
+mod bootstrap;
+mod caller;
+mod keyring;
+mod role;
+mod scope;
+mod token;
+
+pub use author::Author;
+pub use bootstrap::{FIRST_TOKEN_FILE, first_token};
+pub use caller::{Caller, Identity, Method, Unknown};
+pub use keyring::{KeyError, Keyring, MAX_TOKENS, TokenDraft};
+pub use role::{Role, UnknownRole};
+pub use scope::Scope;
+pub use token::{ApiToken, Presented};

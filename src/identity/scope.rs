@@ -1,0 +1,169 @@
+//! Scopes: which clusters a caller may see. Whatever is outside does not exist for that caller.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fleetbeat_actors::{
+    board::Board,
+    event::Event,
+    roll::{Cluster, ClusterId},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::selector::Selector;
+
+/// Most clusters that a scope names.
+const MAX_CLUSTERS: usize = 1_000;
+
+/// Which clusters a caller may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All, and what concerns the fleet as a whole.
+    Everything,
+    /// These.
+    Clusters(BTreeSet<ClusterId>),
+    /// Those whose labels match.
+    Labels {
+        /// As it was written.
+        text: String,
+        /// As it is understood.
+        selector: Selector,
+    },
+}
+
+impl Scope {
+    /// Is this cluster inside?
+    pub fn admits(&self, cluster: &Cluster) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Clusters(ids) => ids.contains(&cluster.id),
+            Self::Labels { selector, .. } => selector.matches(&cluster.labels),
+        }
+    }
+
+    /// May this event be seen? With a label selector both the labels that the event tells of and those of now have to
+    /// match; of a cluster that is gone only events that tell its labels are shown.
+    pub fn admits_event(&self, event: &Event, board: &Board) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Clusters(ids) => ids.contains(&event.cluster_id),
+            Self::Labels { selector, .. } => {
+                let now = board.get(event.cluster_id).map(|entry| selector.matches(&entry.cluster.labels));
+                let then = labels_in(&event.payload).map(|labels| selector.matches(&labels));
+                match (now, then) {
+                    (None, None) => false,
+                    (now, then) => now.unwrap_or(true) && then.unwrap_or(true),
+                }
+            }
+        }
+    }
+
+    /// Does it leave nothing out?
+    pub fn is_everything(&self) -> bool {
+        matches!(self, Self::Everything)
+    }
+
+    /// The scope on the wire and in the store.
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Everything => json!({ "everything": true }),
+            Self::Clusters(ids) => json!({ "cluster_ids": ids }),
+            Self::Labels { text, .. } => json!({ "label_selector": text }),
+        }
+    }
+
+    /// Reads what [`Scope::to_json`] writes.
+    ///
+    /// # Errors
+    /// In words, what is wrong.
+    pub fn read(value: &Value) -> Result<Self, String> {
+        let wrong = "must have one of everything, cluster_ids and label_selector";
+        let document = Document::deserialize(value).map_err(|_| wrong)?;
+        match document {
+            Document { everything: Some(true), cluster_ids: None, label_selector: None } => Ok(Self::Everything),
+            Document { everything: None, cluster_ids: Some(ids), label_selector: None } => Self::clusters(&ids),
+            Document { everything: None, cluster_ids: None, label_selector: Some(text) } => Self::labels(text),
+            _ => Err(wrong.to_owned()),
+        }
+    }
+
+    /// The clusters of these ids.
+    ///
+    /// # Errors
+    /// When there is none, too many, or one is no UUID.
+    pub fn clusters(ids: &[impl AsRef<str>]) -> Result<Self, String> {
+        if ids.is_empty() || ids.len() > MAX_CLUSTERS {
+            return Err(format!("cluster_ids must have 1 to {MAX_CLUSTERS} items"));
+        }
+        let id = |text: &str| (text.len() == 36).then(|| text.parse().ok()).flatten();
+        let ids: Option<BTreeSet<ClusterId>> = ids.iter().map(|text| id(text.as_ref())).collect();
+        match ids {
+            Some(ids) if !ids.contains(&ClusterId::FLEET) => Ok(Self::Clusters(ids)),
+            _ => Err("cluster_ids must be ids of clusters (UUIDs)".to_owned()),
+        }
+    }
+
+    /// The clusters that a label selector matches.
+    ///
+    /// # Errors
+    /// When it cannot be read, or requires nothing.
+    pub fn labels(text: String) -> Result<Self, String> {
+        let selector: Selector = text.parse().map_err(|wrong| format!("label_selector {wrong}"))?;
+        if selector == Selector::default() {
+            return Err("label_selector must require something".to_owned());
+        }
+        Ok(Self::Labels { text, selector })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    everything: Option<bool>,
+    cluster_ids: Option<Vec<String>>,
+    label_selector: Option<String>,
+}
+
+/// The labels that an event tells, where it does.
+fn labels_in(payload: &str) -> Option<BTreeMap<String, String>> {
+    #[derive(Deserialize)]
+    struct Told {
+        labels: Option<BTreeMap<String, String>>,
+    }
+    serde_json::from_str::<Told>(payload).ok()?.labels
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scope_reads_what_it_writes() {
+        let id = "550e8400-e29b-41d4-a716-446655440000";
+        for scope in [
+            Scope::Everything,
+            Scope::clusters(&[id]).expect("one id"),
+            Scope::labels("env in (lab,prod)".to_owned()).expect("a selector"),
+        ] {
+            assert_eq!(Scope::read(&scope.to_json()), Ok(scope));
+        }
+    }
+
+    #[test]
+    fn a_scope_that_says_nothing_or_two_things_is_refused() {
+        for bad in [
+            json!({}),
+            json!({ "everything": false }),
+            json!({ "cluster_ids": [] }),
+            json!({ "cluster_ids": ["x"] }),
+            json!({ "cluster_ids": ["00000000-0000-0000-0000-000000000000"] }),
+            json!({ "label_selector": "" }),
+            json!({ "label_selector": " " }),
+            json!({ "everything": true, "label_selector": "a=b" }),
+            json!({ "all": true }),
+            json!("everything"),
+        ] {
+            assert!(Scope::read(&bad).is_err(), "{bad}");
+        }
+    }
+}
