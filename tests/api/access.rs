@@ -1,12 +1,13 @@
 //! Who may do what: every route of the OpenAPI document × role × scope × object, and what scoped callers see.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, BodyDataStream, Bytes, to_bytes},
     http::{Request, StatusCode},
 };
 use fleetbeat::identity::{Role, Scope};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -293,4 +294,32 @@ async fn a_wrong_request_for_a_token_names_every_field() {
     let body = json!({ "name": "", "role": "root", "scope": {}, "expires_in_days": 0, "extra": 1 });
     let answer = house.as_bearer(&admin, "POST", "/api/v1/tokens", body).await;
     assert_eq!(answer.fields(), ["name", "role", "scope", "expires_in_days", "extra"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_stream_shows_only_what_is_in_scope_and_ends_when_its_token_is_revoked() {
+    let fleet = Fleet::new().await;
+    let admin = fleet.house.token(Role::Admin, Scope::Everything).await;
+    let token = fleet.house.token(Role::Viewer, fleet.scope(Sight::Labels)).await;
+    let request = Request::get(format!("{LIVE}?after=0")).header("authorization", format!("Bearer {token}"));
+    let response = fleet.house.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+    let mut chunks = response.into_body().into_data_stream();
+    let mut heard = String::new();
+    while !heard.contains("CLUSTER_REGISTERED") {
+        heard.push_str(&String::from_utf8_lossy(&next(&mut chunks).await.expect("a chunk")));
+    }
+    let id = fleet.house.keyring.list().last().unwrap().id;
+    assert!(fleet.house.keyring.revoke(id).await.unwrap());
+    let path = format!("/api/v1/clusters/{}", fleet.mine);
+    let body = json!({ "display_name": "after the revocation" });
+    assert_eq!(fleet.house.as_bearer(&admin, "PUT", &path, body).await.status, StatusCode::OK);
+    while let Some(chunk) = next(&mut chunks).await {
+        heard.push_str(&String::from_utf8_lossy(&chunk));
+    }
+    assert!(!heard.contains("theirs") && !heard.contains("after the revocation"), "{heard}");
+}
+
+async fn next(chunks: &mut BodyDataStream) -> Option<Bytes> {
+    let chunk = tokio::time::timeout(Duration::from_secs(10), chunks.next()).await.expect("in time")?;
+    Some(chunk.unwrap())
 }
