@@ -97,7 +97,9 @@ pub async fn a_reader_that_follows_the_head_misses_nothing(backend: Backend) {
     };
     let (mut seen, mut position) = (Vec::new(), 0);
     while seen.len() < 201 {
+        let ended = writer.is_finished();
         let events = store.events_after(position, 17).await.unwrap();
+        assert!(!ended || !events.is_empty(), "the writer failed");
         position = events.last().map_or(position, |event| event.position);
         seen.extend(positions(&events));
     }

@@ -21,8 +21,11 @@ use crate::store::options::OpenError;
 const TRY_LOCK: &str = "SELECT pg_try_advisory_lock(7308325466019131233)";
 /// Pause between two questions whether the session lives, and between two tries to get the lock.
 const LOOK: Duration = Duration::from_millis(500);
-/// Longest that one answer may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+/// Longest that getting the lock may take.
+const TAKEN_WITHIN: Duration = Duration::from_secs(1);
+/// A session that gives no answer for so long is given up. Until then a server that is slow or stopped keeps the lock for
+/// us; one that is gone breaks the connection sooner.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long another process, which may be stopping, is waited for when the store is opened.
 const OTHER_STOPS_WITHIN: Duration = Duration::from_secs(2);
 
@@ -82,7 +85,7 @@ async fn session(options: &PgConnectOptions) -> Option<PgConnection> {
         let locked: bool = sqlx::query_scalar(TRY_LOCK).fetch_one(&mut session).await?;
         Ok::<_, sqlx::Error>(locked.then_some(session))
     };
-    timeout(ANSWER_WITHIN, taken).await.ok()?.ok()?
+    timeout(TAKEN_WITHIN, taken).await.ok()?.ok()?
 }
 
 /// Holds the session; when it is lost, takes the lock again.
