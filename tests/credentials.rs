@@ -55,17 +55,8 @@ async fn a_real_api_server_takes_certificates_and_tokens_and_refuses_as_it_shoul
     assert_eq!(stored["expires_at"], "2040-01-01T00:00:00Z");
     until(&client, &id, "ONLINE", "healthy").await;
 
-    // A service account that may list namespaces, then one that may do nothing.
-    let token = server.service_account("reader").await;
-    let rules = json!([{ "apiGroups": [""], "resources": ["namespaces"], "verbs": ["list"] }]);
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    server
-        .command("POST", &format!("{rbac}/clusterroles"), &json!({ "metadata": { "name": "r" }, "rules": rules }))
-        .await;
-    let binding = json!({ "metadata": { "name": "r" },
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "r" },
-        "subjects": [{ "kind": "ServiceAccount", "name": "reader", "namespace": "default" }] });
-    server.command("POST", &format!("{rbac}/clusterrolebindings"), &binding).await;
+    // A service account with the rights of deploy/rbac, then one that may do nothing.
+    let token = spoke_token(&server).await;
     let given = |token: &str| json!({ "auth_type": "SERVICE_ACCOUNT", "token": token, "ca": server.ca_pem() });
     let rotated = eventually(SOON, async || {
         let answer = client.post(&format!("{path}/rotate"), &given(&token)).await;
@@ -91,10 +82,51 @@ async fn a_real_api_server_takes_certificates_and_tokens_and_refuses_as_it_shoul
     assert_eq!(client.post(&format!("{path}/validate"), &json!({})).await.expect(200).json()["status"], "valid");
 
     // Revoked.
-    server.command("DELETE", "/api/v1/namespaces/default/serviceaccounts/reader", &json!({})).await;
+    server.command("DELETE", "/api/v1/namespaces/fleetbeat/serviceaccounts/fleetbeat", &json!({})).await;
     until(&client, &id, "DEGRADED", "unauthorized").await;
     client.delete(&path).await.expect(204);
     assert_eq!(client.get(&path).await.expect(404).json()["error"]["code"], "CREDENTIALS_NOT_FOUND");
+}
+
+/// Makes what deploy/rbac/spoke.yaml says, and a token of its service account.
+async fn spoke_token(server: &KubeApiserver) -> String {
+    for document in include_str!("../deploy/rbac/spoke.yaml").split("\n---\n") {
+        let object: Value = serde_saphyr::from_str(document).unwrap();
+        let path = match object["kind"].as_str().unwrap() {
+            "Namespace" => "/api/v1/namespaces",
+            "ServiceAccount" => "/api/v1/namespaces/fleetbeat/serviceaccounts",
+            "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+            "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+            other => panic!("a {other}"),
+        };
+        server.command("POST", path, &object).await;
+    }
+    let asked = json!({ "spec": { "expirationSeconds": 3600 } });
+    let path = "/api/v1/namespaces/fleetbeat/serviceaccounts/fleetbeat/token";
+    server.command("POST", path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotated_key_keeps_what_is_stored() {
+    let mut product = Product::new().started().await;
+    let client = product.client();
+    let id = register(&client, "one", "https://127.0.0.1:9", None).await;
+    let path = format!("/api/v1/clusters/{id}/credentials");
+    let upload = json!({ "auth_type": "TOKEN", "token": "something" });
+    client.post(&format!("{path}?force=true"), &upload).await.expect(200);
+    let key = product.data_dir().join("credentials.key");
+    let before = std::fs::read_to_string(&key).unwrap();
+    product.terminate(Duration::from_secs(20)).await;
+    let done = product.run(&["keys", "rotate"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(String::from_utf8_lossy(&done.stdout).contains("of 1 endpoints"), "{done:?}");
+    assert_ne!(std::fs::read_to_string(&key).unwrap(), before);
+    product.start().await;
+    eventually(SOON, async || {
+        let answer = client.get(&path).await;
+        if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
 }
 
 /// Fifty canaries through every way a secret can take; none may be found anywhere afterwards.

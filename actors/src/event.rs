@@ -25,6 +25,8 @@ vocabulary! {
         ClusterStatusChanged = "CLUSTER_STATUS_CHANGED",
         /// A cluster's credentials were replaced.
         ClusterCredentialsUpdated = "CLUSTER_CREDENTIALS_UPDATED",
+        /// Something of a cluster's access ends soon, or has ended; payload: what and when.
+        ClusterCredentialsExpiring = "CLUSTER_CREDENTIALS_EXPIRING",
         /// A cluster's capabilities changed.
         ClusterCapabilitiesChanged = "CLUSTER_CAPABILITIES_CHANGED",
         /// The monitor doubts its own network and holds states.

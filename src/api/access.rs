@@ -22,6 +22,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use super::{ApiState, error::ApiError, schema};
 use crate::{
+    credentials::Foresight,
     exposition::Exposition,
     identity::{Author, Caller, Identity, Role, Unknown},
 };
@@ -209,8 +210,8 @@ impl Seen {
     }
 
     /// Their series.
-    pub fn exposition(&self, now: Instant) -> Exposition {
-        Exposition::of_those(&self.board, |entry| self.admits(entry), now)
+    pub fn exposition(&self, foresight: Option<&Foresight>, now: Instant) -> Exposition {
+        Exposition::of_those(&self.board, |entry| self.admits(entry), foresight, now)
     }
 
     /// How many clusters there are.

@@ -157,7 +157,7 @@ struct Overview {
 }
 
 impl Overview {
-    fn add(&mut self, entry: &Entry, now: Now) {
+    fn add(&mut self, entry: &Entry, now: Now<'_>) {
         let (status, state) = (&entry.status, entry.status.state);
         self.total += 1;
         count(&mut self.by_state, state.as_str());
@@ -174,7 +174,7 @@ impl Overview {
         }
     }
 
-    fn conclude(mut self, now: Now) -> FleetHealth {
+    fn conclude(mut self, now: Now<'_>) -> FleetHealth {
         let worst = |entry: &Entry| (entry.status.health_score, entry.status.since, entry.cluster.id);
         self.troubled.sort_by_cached_key(|entry| (std::cmp::Reverse(entry.status.state), worst(entry)));
         self.troubled.truncate(MAX_TROUBLED);
@@ -199,7 +199,7 @@ impl Overview {
 }
 
 impl Troubled {
-    fn of(entry: &Entry, now: Now) -> Self {
+    fn of(entry: &Entry, now: Now<'_>) -> Self {
         let status = &entry.status;
         Self {
             id: entry.cluster.id.0,

@@ -129,7 +129,7 @@ impl ListQuery {
         }
     }
 
-    fn matches(&self, entry: &Entry, now: Now) -> bool {
+    fn matches(&self, entry: &Entry, now: Now<'_>) -> bool {
         let cluster = &*entry.cluster;
         any(&self.state, entry.status.state)
             && any(&self.cluster_type, cluster.cluster_type)
@@ -145,7 +145,7 @@ impl ListQuery {
     }
 
     /// Every cluster that matches, in order.
-    fn select(&self, seen: &Seen, now: Now) -> Vec<Entry> {
+    fn select(&self, seen: &Seen, now: Now<'_>) -> Vec<Entry> {
         let mut matching = Vec::new();
         seen.each_by_name(|entry| {
             if self.matches(entry, now) {
@@ -161,7 +161,7 @@ impl ListQuery {
     }
 
     /// The list.
-    pub fn run(&self, seen: &Seen, now: Now) -> ClusterList {
+    pub fn run(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
         let matching = self.select(seen, now);
         if self.limit.is_some() || self.r#continue.is_some() {
             self.keyset(&matching, now)
@@ -170,7 +170,7 @@ impl ListQuery {
         }
     }
 
-    fn page(&self, matching: &[Entry], now: Now) -> ClusterList {
+    fn page(&self, matching: &[Entry], now: Now<'_>) -> ClusterList {
         let (page, size) = (positive(self.page, 1), positive(self.page_size, 20));
         let items = matching.iter().skip((page - 1) * size).take(size);
         ClusterList {
@@ -184,7 +184,7 @@ impl ListQuery {
         }
     }
 
-    fn keyset(&self, matching: &[Entry], now: Now) -> ClusterList {
+    fn keyset(&self, matching: &[Entry], now: Now<'_>) -> ClusterList {
         let limit = positive(self.limit, 100);
         let from = self.r#continue.as_ref().map_or(0, |token| {
             let last = token.place(self.sort);

@@ -32,7 +32,7 @@ pub fn routes() -> Routes {
 async fn metrics(State(api): State<ApiState>, seen: Seen, _query: NoQuery) -> Response {
     let engine = api.metrics.as_ref().filter(|_| seen.is_everything());
     let engine = engine.map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
-    let clusters = seen.exposition(api.clock.now());
+    let clusters = seen.exposition(Some(&api.foresight), api.clock.now());
     let chunks = std::iter::once(Bytes::from(engine)).chain(clusters).map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(stream::iter(chunks)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));

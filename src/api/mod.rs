@@ -8,6 +8,7 @@ mod error;
 mod events;
 mod extract;
 mod fleet;
+mod foresight;
 mod health;
 mod listing;
 mod metrics;
@@ -39,6 +40,7 @@ pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
 use self::{error::ApiError, view::Now};
 use crate::{
+    credentials::Foresight,
     identity::Identity,
     registration::{Registration, Watch},
     store::Store,
@@ -65,6 +67,8 @@ pub struct ApiParts {
     pub registration: Arc<Registration>,
     /// The engine.
     pub engine: Arc<dyn Watch>,
+    /// What of the fleet's access ends when.
+    pub foresight: Arc<Foresight>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who may call.
@@ -92,8 +96,8 @@ impl std::ops::Deref for ApiState {
 }
 
 impl ApiState {
-    fn now(&self) -> Now {
-        Now { instant: self.clock.now(), wall: self.clock.wall() }
+    fn now(&self) -> Now<'_> {
+        Now { instant: self.clock.now(), wall: self.clock.wall(), foresight: &self.foresight }
     }
 
     /// Runs a check now, as long as the cluster's own deadline lets it take. The engine may need a moment to begin
@@ -119,6 +123,7 @@ pub fn router(parts: ApiParts) -> Router {
     let state = ApiState { parts: Arc::new(parts), streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
     let prompt = clusters::routes()
         .merge(fleet::routes())
+        .merge(foresight::routes())
         .merge(past::routes())
         .merge(events::routes())
         .merge(health::routes())

@@ -289,7 +289,7 @@ impl ApiState {
         &self,
         entry: &Entry,
         window: &mut Window,
-        now: Now,
+        now: Now<'_>,
     ) -> Result<Course, fleetbeat_actors::ports::StoreError> {
         let id = entry.cluster.id;
         let stored = self.store.transitions(id, window.from, window.to, MAX_STEPS).await?;

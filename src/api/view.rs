@@ -13,14 +13,17 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::schema;
+use crate::credentials::{Foresight, Stage};
 
 /// Now, both ways.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
+#[derive(Clone, Copy)]
+pub struct Now<'a> {
     /// Monotonic: decides staleness.
     pub instant: Instant,
     /// Wall clock: stamps.
     pub wall: DateTime<Utc>,
+    /// What ends when.
+    pub foresight: &'a Foresight,
 }
 
 /// A cluster.
@@ -152,7 +155,8 @@ pub struct StatusView {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Healthy`, `Reachable`, `Authorized`, `EndpointsReady` (where any is configured), `Fresh`.
+    /// `Healthy`, `Reachable`, `Authorized`, `EndpointsReady` (where any is configured), `Fresh`,
+    /// `CredentialsExpiring` (where something is known to end).
     #[schema(value_type = String)]
     pub r#type: &'static str,
     /// `True`, `False` or `Unknown`.
@@ -170,13 +174,13 @@ pub struct Condition {
 
 impl ClusterView {
     /// The whole cluster.
-    pub fn of(entry: &Entry, now: Now) -> Self {
+    pub fn of(entry: &Entry, now: Now<'_>) -> Self {
         let cluster = &entry.cluster;
         Self { ca_bundle: cluster.ca_bundle.clone(), ..Self::listed(entry, now) }
     }
 
     /// The cluster as lists show it, without its CA bundle.
-    pub fn listed(entry: &Entry, now: Now) -> Self {
+    pub fn listed(entry: &Entry, now: Now<'_>) -> Self {
         let cluster = &entry.cluster;
         let (own, urls) = (cluster.health_check, &cluster.endpoints);
         Self {
@@ -215,7 +219,7 @@ impl ClusterView {
 
 impl StatusView {
     /// The status of an entry at a time.
-    pub fn of(entry: &Entry, now: Now) -> Self {
+    pub fn of(entry: &Entry, now: Now<'_>) -> Self {
         let status = &entry.status;
         let healthy = |endpoint| status.findings.of(endpoint).map(|finding| finding.healthy);
         Self {
@@ -240,10 +244,13 @@ impl StatusView {
 }
 
 /// The entity tag of a cluster as read now: it changes with whatever the body shows, and begins with the generation.
-pub fn entity_tag(entry: &Entry, now: Now) -> String {
+pub fn entity_tag(entry: &Entry, now: Now<'_>) -> String {
     let checked_ms = entry.status.last_check_at.map_or(0, |at| at.timestamp_millis());
     let freshness = if entry.is_stale(now.instant) { 's' } else { 'f' };
-    format!("\"{}-{}-{checked_ms:x}-{freshness}\"", entry.cluster.generation, entry.status.version)
+    let access = now.foresight.ends(&entry.cluster).first().map_or_else(String::new, |end| {
+        format!("-{:x}{}", end.at.timestamp(), now.foresight.stage(end, now.wall) as u8)
+    });
+    format!("\"{}-{}-{checked_ms:x}-{freshness}{access}\"", entry.cluster.generation, entry.status.version)
 }
 
 /// The cause in one word.
@@ -255,11 +262,12 @@ pub fn reason(status: &Status) -> &'static str {
     }
 }
 
-fn conditions(entry: &Entry, now: Now) -> Vec<Condition> {
+fn conditions(entry: &Entry, now: Now<'_>) -> Vec<Condition> {
     let status = &*entry.status;
     let mut conditions = vec![healthy(status), reachable(status), authorized(status)];
     conditions.extend(endpoints_ready(status));
     conditions.push(fresh(entry, now));
+    conditions.extend(expiring(entry, now));
     conditions
 }
 
@@ -341,7 +349,21 @@ fn endpoints_ready(status: &Status) -> Option<Condition> {
     Some(condition(status, "EndpointsReady", Some(failing.is_empty()), reason, message))
 }
 
-fn fresh(entry: &Entry, now: Now) -> Condition {
+/// Whether something of the cluster's access ends soon; nothing where nothing is known to end.
+fn expiring(entry: &Entry, now: Now<'_>) -> Option<Condition> {
+    let first = *now.foresight.ends(&entry.cluster).first()?;
+    let (holds, reason) = match now.foresight.stage(&first, now.wall) {
+        Stage::Far => (false, "valid"),
+        Stage::Near | Stage::Imminent => (true, "expiring"),
+        Stage::Over => (true, "expired"),
+    };
+    let what = first.kind.as_str().replace('_', " ");
+    let at = first.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
+    let message = format!("The first to end: {what} of {}, {at}", first.endpoint.title());
+    Some(condition(&entry.status, "CredentialsExpiring", Some(holds), reason, message))
+}
+
+fn fresh(entry: &Entry, now: Now<'_>) -> Condition {
     let status = &*entry.status;
     if status.held {
         return condition(

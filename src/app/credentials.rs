@@ -6,14 +6,18 @@ use anyhow::Context;
 use fleetbeat_actors::ports::Clock;
 
 use crate::{
+    clock::SystemClock,
     config::Settings,
-    credentials::{InMemoryCredentials, KeySource, SealedStore, Vault},
+    credentials::{Foresight, InMemoryCredentials, KeySource, SealedStore, Vault},
     probes::HttpProber,
+    registration::{Registration, Told},
     store::Store,
 };
 
 /// How often a store that is away is asked again.
 const RETRY: Duration = Duration::from_secs(2);
+/// How often the fleet is looked through for what ends soon.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// The vault, its memory still empty.
 pub(super) fn vault(
@@ -28,13 +32,36 @@ pub(super) fn vault(
     Ok(Arc::new(Vault::new(memory, Arc::new(sealed), Arc::new(prober.clone()))))
 }
 
+/// The sealed credentials of an installation, for tools.
+///
+/// # Errors
+/// When the store or the key cannot be used.
+pub async fn sealed_credentials(settings: &Settings) -> anyhow::Result<SealedStore> {
+    let store = super::parts::open_store(settings).await?;
+    SealedStore::open(store, Arc::new(SystemClock), key_source(settings)).context("the key of the stored credentials")
+}
+
 /// Where the key comes from.
-pub fn key_source(settings: &Settings) -> KeySource {
+fn key_source(settings: &Settings) -> KeySource {
     let set = &settings.credentials;
     match set.key.secret() {
         Some(current) => KeySource::Given { current, previous: set.previous_key.secret() },
         None if set.key_file.as_os_str().is_empty() => KeySource::File(settings.data_dir.join("credentials.key")),
         None => KeySource::File(set.key_file.clone()),
+    }
+}
+
+/// Tells of what ends soon, for ever.
+pub(super) async fn tell_of_ends(registration: Arc<Registration>, foresight: Arc<Foresight>) {
+    let mut told = Told::default();
+    loop {
+        tokio::time::sleep(LOOK).await;
+        if foresight.vault().memory().is_loading() {
+            continue;
+        }
+        if let Err(error) = registration.tell_of_ends(&foresight, &mut told).await {
+            tracing::warn!(%error, "what ends soon could not be told yet");
+        }
     }
 }
 

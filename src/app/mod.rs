@@ -8,6 +8,8 @@ mod numbers;
 mod observing;
 mod parts;
 
+pub use credentials::sealed_credentials;
+
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context;
@@ -22,7 +24,7 @@ use crate::{
     bus::RedisBus,
     clock::SystemClock,
     config::Settings,
-    credentials::InMemoryCredentials,
+    credentials::{Foresight, InMemoryCredentials},
     registration::Registration,
     store::Store,
 };
@@ -76,14 +78,16 @@ impl App {
             Arc::clone(&vault),
         ));
         let identity = parts::identity(settings, &store, &clock).await?;
+        let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
         let router = api::router(ApiParts {
             board: Arc::clone(engine.board()),
             outbox: Arc::clone(engine.outbox()),
             store: Arc::clone(&store),
-            registration,
+            registration: Arc::clone(&registration),
             engine: Arc::clone(&engine) as _,
+            foresight: Arc::clone(&foresight),
             clock: Arc::clone(&clock),
             identity: identity.clone(),
             vitals: Arc::clone(&vitals),
@@ -94,6 +98,7 @@ impl App {
         let server = tokio::spawn(serve::serve(listener, router, limits, stopped));
         let mut tasks = JoinSet::new();
         tasks.spawn(credentials::fill(vault));
+        tasks.spawn(credentials::tell_of_ends(registration, foresight));
         tasks.spawn(janitor::sweep(Arc::clone(&store), Arc::clone(&clock), settings.history.clone(), bus.is_some()));
         tasks.spawn(async move { identity.keep_fresh().await });
         tasks.spawn(numbers::keep(metrics, prober));

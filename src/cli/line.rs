@@ -77,6 +77,10 @@ impl Event {
             }
             Some(EventType::ClusterDeleted) => (paint.warn("-"), "removed".to_owned()),
             Some(EventType::ClusterCredentialsUpdated) => (paint.link("~"), "has new credentials".to_owned()),
+            Some(EventType::ClusterCredentialsExpiring) => (
+                paint.warn("!"),
+                format!("{} of {} ends {}", payload("kind"), payload("endpoint"), payload("expires_at")),
+            ),
             Some(EventType::ClusterCapabilitiesChanged) => (paint.link("~"), "has other capabilities".to_owned()),
             Some(EventType::MonitorDegraded | EventType::MonitorRecovered | EventType::ObservationGap) | None => {
                 let payload = self.json.get("payload").map(Value::to_string).unwrap_or_default();

@@ -12,6 +12,7 @@ mod events;
 mod fleet;
 mod follow;
 mod frames;
+mod keys;
 mod line;
 mod logging;
 mod look;
@@ -81,6 +82,7 @@ enum Command {
     Fleet(fleet::FleetArguments),
     Tokens(tokens::TokensArguments),
     Config(settings::ConfigArguments),
+    Keys(keys::KeysArguments),
     Completion(completion::CompletionArguments),
     /// Print the version
     Version,
@@ -109,6 +111,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Fleet(arguments) => on_one_thread(fleet::run(arguments, paint)),
         Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
         Command::Config(arguments) => settings::run(&arguments),
+        Command::Keys(arguments) => on_one_thread(keys::run(arguments)),
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Version => output::say(&format!("fleetbeat {}\n", env!("CARGO_PKG_VERSION"))),
     }

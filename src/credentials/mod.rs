@@ -4,6 +4,7 @@
 mod binding;
 mod cache;
 mod expiry;
+mod foresight;
 mod keys;
 pub mod kubeconfig;
 pub mod material;
@@ -14,13 +15,19 @@ mod vault;
 
 use std::sync::Arc;
 
-use fleetbeat_actors::{health::CheckReport, roll::ClusterId, target::Target};
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    health::{CheckReport, Endpoint},
+    roll::ClusterId,
+    target::Target,
+};
 use futures_util::future::BoxFuture;
 
 pub use binding::Binding;
 pub(crate) use binding::url_of;
 pub use cache::InMemoryCredentials;
 pub use expiry::{Expiries, Expiry, ExpiryKind};
+pub use foresight::{End, Foresight, Stage};
 pub use keys::{KeyError, KeySource, Keyring};
 pub use part::{AuthType, ClientCertificate, Credential, Part};
 pub use sealed::{RotationError, SealedStore};
@@ -48,4 +55,12 @@ pub enum Lookup {
 pub trait Prover: Send + Sync + 'static {
     /// One check of `target` over fresh connections with `credential` in place of what is stored.
     fn prove(&self, target: Arc<Target>, credential: Arc<Credential>) -> BoxFuture<'static, CheckReport>;
+
+    /// When the certificates end that a cluster's servers showed, as far as known.
+    fn serving_ends(&self, _id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {
+        Vec::new()
+    }
+
+    /// Forgets a cluster that is gone.
+    fn forget(&self, _id: ClusterId) {}
 }

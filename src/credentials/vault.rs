@@ -2,7 +2,13 @@
 
 use std::sync::Arc;
 
-use fleetbeat_actors::{health::CheckReport, ports::StoreError, roll::ClusterId, target::Target};
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    health::{CheckReport, Endpoint},
+    ports::StoreError,
+    roll::ClusterId,
+    target::Target,
+};
 use futures_util::future::BoxFuture;
 
 use super::{Credential, CredentialStore, Credentials, InMemoryCredentials, Lookup, Prover};
@@ -47,6 +53,17 @@ impl Vault {
     /// The store.
     pub(crate) fn store(&self) -> &dyn CredentialStore {
         &*self.store
+    }
+
+    /// When the certificates end that a cluster's servers showed.
+    pub fn serving_ends(&self, id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {
+        self.prover.serving_ends(id)
+    }
+
+    /// Forgets a cluster that is gone.
+    pub fn forget(&self, id: ClusterId) {
+        self.memory.remove(id);
+        self.prover.forget(id);
     }
 
     /// One check of `target` with `credential`.

@@ -2,6 +2,7 @@
 
 use std::{fmt::Write, time::Instant};
 
+use crate::credentials::End;
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     board::Entry,
@@ -13,6 +14,8 @@ pub(super) struct Row {
     pub(super) entry: Entry,
     /// `{cluster="…",cluster_type="…",environment="…",region="…"`, escaped, not closed.
     pub(super) labels: String,
+    /// What of its access ends when.
+    pub(super) ends: Vec<End>,
 }
 
 /// One metric family; all are gauges.
@@ -27,6 +30,7 @@ pub(super) struct Sheet<'a> {
     out: &'a mut String,
     name: &'static str,
     labels: &'a str,
+    ends: &'a [End],
 }
 
 /// Pieces are appended as they are: formatting machinery would be most of the time of a scrape.
@@ -75,12 +79,12 @@ impl Family {
 
     /// Writes the samples of one cluster.
     pub(super) fn write(&self, out: &mut String, row: &Row, now: Instant) {
-        (self.samples)(&mut Sheet { out, name: self.name, labels: &row.labels }, &row.entry, now);
+        (self.samples)(&mut Sheet { out, name: self.name, labels: &row.labels, ends: &row.ends }, &row.entry, now);
     }
 }
 
 /// Every family.
-pub(super) const FAMILIES: [Family; 10] = [
+pub(super) const FAMILIES: [Family; 11] = [
     Family {
         name: "fleetbeat_cluster_state",
         help: "Health state of the cluster: 1 for the state it is in, 0 for the others.",
@@ -141,6 +145,16 @@ pub(super) const FAMILIES: [Family; 10] = [
         name: "fleetbeat_cluster_flapping",
         help: "Whether the state of the cluster changed too often lately.",
         samples: |sheet, entry, _| sheet.put_flag(entry.status.flapping),
+    },
+    Family {
+        name: "fleetbeat_credentials_expiry_timestamp_seconds",
+        help: "When a token, client certificate, CA bundle or serving certificate of the cluster ends.",
+        samples: |sheet, _, _| {
+            for end in sheet.ends {
+                let kind = format!("{}\",kind=\"{}", end.endpoint.as_str(), end.kind.as_str());
+                sheet.put_with("endpoint", &kind, end.at.timestamp() as f64);
+            }
+        },
     },
     Family {
         name: "fleetbeat_cluster_generation",

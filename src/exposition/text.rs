@@ -6,6 +6,7 @@ use bytes::Bytes;
 use fleetbeat_actors::{board::Board, board::Entry};
 
 use super::families::{FAMILIES, Row};
+use crate::credentials::Foresight;
 
 /// A chunk is sent when it has grown to this size, in bytes.
 const CHUNK: usize = 32 * 1024;
@@ -20,16 +21,22 @@ pub struct Exposition {
 
 impl Exposition {
     /// The series of every cluster on the board, in the order of their names.
-    pub fn of(board: &Board, now: Instant) -> Self {
-        Self::of_those(board, |_| true, now)
+    pub fn of(board: &Board, foresight: Option<&Foresight>, now: Instant) -> Self {
+        Self::of_those(board, |_| true, foresight, now)
     }
 
     /// The same of the clusters that are wanted.
-    pub fn of_those(board: &Board, wanted: impl Fn(&Entry) -> bool, now: Instant) -> Self {
+    pub fn of_those(
+        board: &Board,
+        wanted: impl Fn(&Entry) -> bool,
+        foresight: Option<&Foresight>,
+        now: Instant,
+    ) -> Self {
+        let ends = |entry: &Entry| foresight.map(|foresight| foresight.ends(&entry.cluster)).unwrap_or_default();
         let mut rows = Vec::new();
         board.each_by_name(|entry| {
             if wanted(entry) {
-                rows.push(Row { labels: labels(entry), entry: entry.clone() });
+                rows.push(Row { labels: labels(entry), entry: entry.clone(), ends: ends(entry) });
             }
         });
         Self { rows, now, family: 0, row: 0 }
@@ -90,7 +97,7 @@ mod tests {
     #[test]
     fn an_empty_fleet_has_heads_only() {
         let now = tokio::time::Instant::now().into_std();
-        let text: Vec<u8> = Exposition::of(&Board::default(), now).flatten().collect();
+        let text: Vec<u8> = Exposition::of(&Board::default(), None, now).flatten().collect();
         let text = String::from_utf8(text).expect("text");
         assert_eq!(text.lines().filter(|line| line.starts_with("# TYPE")).count(), FAMILIES.len());
         assert!(text.lines().all(|line| line.starts_with('#')));

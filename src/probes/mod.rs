@@ -96,16 +96,6 @@ impl HttpProber {
         Self { shared: Arc::new(shared) }
     }
 
-    /// When the certificates of a cluster's servers end, as far as handshakes showed them.
-    pub fn serving_ends(&self, id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {
-        self.shared.serving.ends(id)
-    }
-
-    /// Forgets what handshakes showed of a cluster that is gone.
-    pub fn forget(&self, id: ClusterId) {
-        self.shared.serving.forget(id);
-    }
-
     /// The permits in use now.
     pub fn permits_in_use(&self) -> PermitsInUse {
         let (options, (handshakes, lookups)) = (&self.shared.options, self.shared.dialer.free());
@@ -127,5 +117,13 @@ impl Prober for HttpProber {
 impl Prover for HttpProber {
     fn prove(&self, target: Arc<Target>, credential: Arc<Credential>) -> BoxFuture<'static, CheckReport> {
         session::HttpSession::new(self.shared.clone(), target, Arc::new(|| {})).prove(credential).boxed()
+    }
+
+    fn serving_ends(&self, id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {
+        self.shared.serving.ends(id)
+    }
+
+    fn forget(&self, id: ClusterId) {
+        self.shared.serving.forget(id);
     }
 }

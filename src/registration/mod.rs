@@ -4,6 +4,7 @@
 mod change;
 mod credentials;
 mod error;
+mod expiring;
 mod given;
 mod import;
 mod invalid;
@@ -16,6 +17,7 @@ mod write;
 pub use change::Change;
 pub use credentials::{CredentialError, Proven, Upload, Verdict, details};
 pub use error::WriteError;
+pub use expiring::Told;
 pub use given::Given;
 pub use import::{ImportItem, ImportOutcome, MAX_IMPORT};
 pub use invalid::{Detail, Invalid};

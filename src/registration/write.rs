@@ -199,7 +199,7 @@ impl Registration {
             failed => self.settle(pen, failed, id)?,
         }
         self.board.remove(id);
-        self.vault.memory().remove(id);
+        self.vault.forget(id);
         self.engine.poke(id);
         tracing::info!(%id, name = entry.cluster.name, "cluster deleted");
         Ok(())

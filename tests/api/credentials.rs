@@ -1,7 +1,10 @@
 //! Credentials: they go in, are tried, stored, replaced and removed, and never come out.
 
 use axum::http::StatusCode;
-use fleetbeat::credentials::{Credentials, Lookup};
+use fleetbeat::{
+    credentials::{Credentials, Lookup},
+    registration::Told,
+};
 use fleetbeat_actors::{health::Cause, roll::ClusterId};
 use serde_json::{Value, json};
 
@@ -212,4 +215,56 @@ async fn removed_credentials_are_gone_and_a_removed_cluster_takes_its_own_along(
     house.json("DELETE", &format!("/api/v1/clusters/{id}"), json!({})).await;
     assert_eq!(version(&house, &id), None);
     assert!(house.store.sealed_credentials(None, 10).await.unwrap().is_empty());
+}
+
+/// A token that ends so many hours after the house's clock began.
+fn token_for(hours: i64) -> Value {
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    let claims = json!({ "exp": 1_800_000_000 + hours * 3_600 }).to_string();
+    token(&format!("e30.{}.c2ln", BASE64_URL_SAFE_NO_PAD.encode(claims)))
+}
+
+#[tokio::test]
+async fn what_ends_is_ranked_shown_and_told_once_for_each_warning() {
+    let house = House::build().await;
+    let mut ids = Vec::new();
+    for (name, hours) in [("later", 24 * 30), ("soon", 24 * 5), ("today", 5), ("past", -1)] {
+        let id = house.register(name).await;
+        let answer = house.json("POST", &format!("/api/v1/clusters/{id}/credentials"), token_for(hours)).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+        ids.push(id);
+    }
+    house.register("none").await;
+    let fleet = house.get("/api/v1/fleet/credentials?limit=3").await.json();
+    let ranked: Vec<_> = fleet["items"].as_array().unwrap().iter().map(|item| item["cluster_name"].clone()).collect();
+    assert_eq!(ranked, ["past", "today", "soon"]);
+    let counts =
+        ["total_clusters", "with_credentials", "expired", "expiring", "without_end"].map(|key| fleet[key].clone());
+    assert_eq!(counts, [5, 4, 1, 2, 1]);
+    assert_eq!(fleet["items"][0]["status"], "expired");
+    let condition = async |id: &str| {
+        let status = house.get(&format!("/api/v1/clusters/{id}/status")).await.json();
+        let conditions = status["conditions"].as_array().unwrap().clone();
+        let found = conditions.into_iter().find(|condition| condition["type"] == "CredentialsExpiring").unwrap();
+        (found["status"].as_str().unwrap().to_owned(), found["reason"].as_str().unwrap().to_owned())
+    };
+    assert_eq!(condition(&ids[0]).await, ("False".to_owned(), "Valid".to_owned()));
+    assert_eq!(condition(&ids[1]).await, ("True".to_owned(), "Expiring".to_owned()));
+    assert_eq!(condition(&ids[3]).await, ("True".to_owned(), "Expired".to_owned()));
+    let metrics = house.get("/metrics").await.text();
+    let sample = "fleetbeat_credentials_expiry_timestamp_seconds{cluster=\"soon\",";
+    let line = metrics.lines().find(|line| line.starts_with(sample)).unwrap();
+    assert!(line.ends_with("endpoint=\"api_server\",kind=\"token\"} 1800432000"), "{line}");
+
+    let tell = async |told: &mut Told| house.registration.tell_of_ends(&house.foresight, told).await.unwrap();
+    let mut told = Told::default();
+    assert_eq!(tell(&mut told).await, 3);
+    assert_eq!(tell(&mut told).await, 0);
+    assert_eq!(tell(&mut Told::default()).await, 0, "another run of the process reads what was told");
+    let log = house.get("/api/v1/events?event_type=CLUSTER_CREDENTIALS_EXPIRING").await.json();
+    assert_eq!(log["items"].as_array().unwrap().len(), 3);
+    assert_eq!(log["items"][0]["payload"]["kind"], "token");
+    // A replaced token has warnings of its own.
+    house.json("POST", &format!("/api/v1/clusters/{}/credentials/rotate", ids[1]), token_for(24 * 6)).await;
+    assert_eq!(tell(&mut told).await, 1);
 }

@@ -13,7 +13,7 @@ use axum::{
 };
 use fleetbeat::{
     api::{ApiParts, Dependency, Vitals, router},
-    credentials::{Credential, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
+    credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
@@ -48,6 +48,10 @@ pub struct House {
     pub memory: Arc<InMemoryCredentials>,
     /// What credentials are tried on.
     pub judge: Arc<FakeProver>,
+    /// The writing side.
+    pub registration: Arc<Registration>,
+    /// What ends when.
+    pub foresight: Arc<Foresight>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
     /// The tokens.
@@ -166,8 +170,10 @@ impl House {
             Arc::clone(&engine) as Arc<dyn Watch>,
             Arc::clone(&clock),
             Policy::default(),
-            vault,
+            Arc::clone(&vault),
         );
+        let registration = Arc::new(registration);
+        let foresight = Arc::new(Foresight::new(Arc::clone(&vault), 7));
         let vitals = Vitals::new(Arc::clone(&clock), vec![Arc::new(StorePulse(Arc::clone(&store)))], None);
         vitals.set_loaded();
         let mut identity = Identity::open();
@@ -180,7 +186,8 @@ impl House {
             board: Arc::clone(engine.board()),
             outbox: Arc::clone(engine.outbox()),
             store: Arc::clone(&store),
-            registration: Arc::new(registration),
+            registration: Arc::clone(&registration),
+            foresight: Arc::clone(&foresight),
             engine: Arc::clone(&engine) as Arc<dyn Watch>,
             clock,
             identity,
@@ -188,7 +195,7 @@ impl House {
             metrics,
             stopping,
         });
-        Self { router, fleet, engine, store, stop, memory, judge, keyring, directory }
+        Self { router, fleet, engine, store, stop, memory, judge, registration, foresight, keyring, directory }
     }
 
     /// The database's file.

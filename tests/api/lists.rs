@@ -120,7 +120,7 @@ async fn the_series_of_ten_thousand_come_in_small_chunks() {
     furnish(&house, 10_000);
     let began = Instant::now();
     let (mut chunks, mut largest, mut bytes) = (0, 0, 0);
-    for chunk in fleetbeat::exposition::Exposition::of(house.engine.board(), instant()) {
+    for chunk in fleetbeat::exposition::Exposition::of(house.engine.board(), None, instant()) {
         (chunks, largest, bytes) = (chunks + 1, largest.max(chunk.len()), bytes + chunk.len());
     }
     println!("10,000 clusters: {bytes} bytes in {chunks} chunks, {:?} (debug build)", began.elapsed());

@@ -252,3 +252,17 @@ async fn a_thousand_rotations_under_load_fail_no_check() {
     assert_eq!(failed, 0, "of {checks}");
     assert!(checks > 1_000);
 }
+
+#[tokio::test]
+async fn the_end_of_a_serving_certificate_is_known_after_a_handshake() {
+    let bench = Bench::new();
+    let spoke = Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
+    let (target, prober) = (bench.target(&spoke.https()), bench.prober());
+    assert!(prober.serving_ends(target.id()).is_empty());
+    bench.session_of(&prober, &target).check(false).await;
+    let ends = prober.serving_ends(target.id());
+    assert_eq!(ends.len(), 1);
+    assert!(ends[0].0 == Endpoint::ApiServer && ends[0].1 > chrono::DateTime::UNIX_EPOCH);
+    prober.forget(target.id());
+    assert!(prober.serving_ends(target.id()).is_empty());
+}

@@ -1,0 +1,131 @@
+//! Tells of what ends soon: one event for each end and warning, never a second one, whatever restarts.
+
+use std::{collections::HashSet, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use fleetbeat_actors::{
+    board::Entry,
+    event::{EventDraft, EventType},
+    roll::{Cluster, ClusterId},
+};
+use serde_json::{Value, json};
+
+use super::{
+    error::WriteError,
+    write::{Registration, detached},
+};
+use crate::{
+    credentials::{End, Foresight, Stage},
+    store::EventFilter,
+};
+
+/// Events of one cluster that are looked through for an earlier warning.
+const LOOK_BACK: u32 = 1_000;
+
+/// What was told already.
+#[derive(Debug, Default)]
+pub struct Told {
+    known: HashSet<(ClusterId, String)>,
+    read: HashSet<ClusterId>,
+}
+
+impl Registration {
+    /// Looks through the fleet once and tells of every end that came close since. Returns how many events were written.
+    ///
+    /// # Errors
+    /// [`WriteError::Unavailable`] when the store takes nothing now; the rest is told the next time.
+    pub async fn tell_of_ends(self: &Arc<Self>, foresight: &Foresight, told: &mut Told) -> Result<usize, WriteError> {
+        let now = self.now();
+        let mut close: Vec<(Entry, End, Stage)> = Vec::new();
+        self.board.each(|entry| {
+            for end in foresight.ends(&entry.cluster) {
+                match foresight.stage(&end, now) {
+                    Stage::Far => {}
+                    stage => close.push((entry.clone(), end, stage)),
+                }
+            }
+        });
+        let mut written = 0;
+        for (entry, end, stage) in close {
+            let id = entry.cluster.id;
+            if told.read.insert(id) {
+                self.read_told(id, told).await?;
+            }
+            if told.known.contains(&(id, mark(&end, stage))) {
+                continue;
+            }
+            let this = Arc::clone(self);
+            let draft = draft(&entry.cluster, &end, stage, now);
+            detached(async move { this.append_now(draft).await }).await?;
+            remember(told, id, &end, stage);
+            written += 1;
+        }
+        Ok(written)
+    }
+
+    async fn append_now(&self, draft: EventDraft) -> Result<(), WriteError> {
+        let turn = self.turn().await?;
+        let id = draft.cluster_id;
+        self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        let mut pen = self.outbox.pen(turn.left()).await?;
+        let event = pen.write(draft)?;
+        let done = turn.store(self.store.append(&[event], &[])).await;
+        self.settle(pen, done, id)
+    }
+
+    /// What earlier runs told of a cluster.
+    async fn read_told(&self, id: ClusterId, told: &mut Told) -> Result<(), WriteError> {
+        let filter = EventFilter {
+            after: 0,
+            cluster_id: Some(id),
+            event_types: vec![EventType::ClusterCredentialsExpiring],
+            limit: LOOK_BACK,
+        };
+        let stored = self.store.events(&filter).await.map_err(|error| {
+            told.read.remove(&id);
+            WriteError::of_store(error, id)
+        })?;
+        for event in stored {
+            let payload: Value = serde_json::from_str(&event.payload).unwrap_or_default();
+            for mark in payload["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+                told.known.insert((id, mark.to_owned()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A later warning counts for the earlier ones as well.
+fn stages(stage: Stage) -> impl Iterator<Item = Stage> {
+    [Stage::Near, Stage::Imminent, Stage::Over].into_iter().filter(move |known| *known <= stage)
+}
+
+fn mark(end: &End, stage: Stage) -> String {
+    let word = match stage {
+        Stage::Far => "far",
+        Stage::Near => "near",
+        // An end that was told a day before needs no second word when it comes.
+        Stage::Imminent | Stage::Over => "imminent",
+    };
+    format!("{}/{}/{}/{word}", end.endpoint.as_str(), end.kind.as_str(), end.at.timestamp())
+}
+
+fn remember(told: &mut Told, id: ClusterId, end: &End, stage: Stage) {
+    told.known.extend(stages(stage).map(|stage| (id, mark(end, stage))));
+}
+
+fn draft(cluster: &Cluster, end: &End, stage: Stage, now: DateTime<Utc>) -> EventDraft {
+    let mut warnings: Vec<String> = stages(stage).map(|stage| mark(end, stage)).collect();
+    warnings.dedup();
+    let payload = json!({
+        "cluster_id": cluster.id,
+        "cluster_name": cluster.name,
+        "endpoint": end.endpoint.as_str(),
+        "kind": end.kind.as_str(),
+        "expires_at": end.at,
+        "days_left": (end.at - now).num_days().max(0),
+        "expired": stage == Stage::Over,
+        "warnings": warnings,
+    });
+    EventDraft::new(EventType::ClusterCredentialsExpiring, cluster.id, now, payload)
+}
