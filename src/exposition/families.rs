@@ -151,8 +151,11 @@ pub(super) const FAMILIES: [Family; 11] = [
         help: "When a token, client certificate, CA bundle or serving certificate of the cluster ends.",
         samples: |sheet, _, _| {
             for end in sheet.ends {
-                let kind = format!("{}\",kind=\"{}", end.endpoint.as_str(), end.kind.as_str());
-                sheet.put_with("endpoint", &kind, end.at.timestamp() as f64);
+                sheet.open();
+                for piece in [",endpoint=\"", end.endpoint.as_str(), "\",kind=\"", end.kind.as_str(), "\""] {
+                    sheet.out.push_str(piece);
+                }
+                let _ = writeln!(sheet.out, "}} {}", end.at.timestamp());
             }
         },
     },
