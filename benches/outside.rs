@@ -58,7 +58,7 @@ fn metrics(criterion: &mut Criterion) {
         board.put(Entry { cluster, status: Arc::new(status(1)), checked: instant(), fresh_for });
     }
     criterion.bench_function("exposition/10,000 clusters", |bench| {
-        bench.iter(|| Exposition::of(&board, instant()).map(|chunk| chunk.len()).sum::<usize>());
+        bench.iter(|| Exposition::of(&board, None, instant()).map(|chunk| chunk.len()).sum::<usize>());
     });
 }
 
