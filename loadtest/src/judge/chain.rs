@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::record::{Record, Shown};
+use crate::clock::wall_text;
 
 /// What is wrong with a log in itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub struct Chain {
     pub repeated_ids: u64,
     /// Events whose `position` is not above the one before.
     pub position_disorder: u64,
+    /// The broken links in words.
+    pub told: Vec<String>,
 }
 
 /// Looks through a log in its order. `whole` says that it begins with the first event there ever was.
@@ -34,7 +37,12 @@ pub fn inspect(log: &[Record], whole: bool) -> Chain {
         if let Some(change) = &record.change {
             let before = states.insert(&record.cluster_id, change.new).or(whole.then_some(Shown::Unknown));
             let broken = change.old == change.new || before.is_some_and(|before| before != change.old);
-            chain.broken_links += u64::from(broken);
+            if broken {
+                chain.broken_links += 1;
+                let (name, at, sequence) = (&change.cluster, wall_text(record.at), record.sequence);
+                let (old, new, why) = (change.old, change.new, &change.why);
+                chain.told.push(format!("{name}: {old:?} to {new:?} at {at} ({sequence}, {why}) follows {before:?}"));
+            }
         }
     }
     chain

@@ -103,7 +103,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     verdict.count("repeated_ids", log_chain.repeated_ids);
     verdict.count("position_disorder", log_chain.position_disorder);
     verdict.count("misshapen", evidence.misshapen.len() as u64);
-    evidence.misshapen.iter().for_each(|one| verdict.find(|| one.clone()));
+    evidence.misshapen.iter().chain(&log_chain.told).for_each(|one| verdict.find(|| one.clone()));
     judge_courses(evidence, &mut verdict);
     judge_deliveries(evidence, &mut verdict);
     judge_doubt(evidence, &mut verdict);
