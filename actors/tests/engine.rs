@@ -272,7 +272,7 @@ async fn a_probe_that_cannot_run_changes_nothing_but_becomes_stale() {
 
 #[tokio::test(start_paused = true)]
 async fn when_the_monitors_own_network_is_gone_states_are_held_and_said_to_be_stale() {
-    for (behaviour, within) in [(Behaviour::Refuses, 10), (Behaviour::Hangs, 20)] {
+    for (behaviour, within) in [(Behaviour::Refuses, 10), (Behaviour::Hangs, 9)] {
         let fleet = clusters(200);
         let house = House::of(&fleet).await;
         house.pass(60).await;

@@ -168,6 +168,8 @@ proptest! {
             let after = world.machine.status();
             prop_assert!(world.in_flight.is_some() || world.armed.is_some(), "nothing would ever happen again");
             prop_assert!(after.version >= version);
+            prop_assert!(effects.change.is_none() || effects.show, "a change that nobody sees");
+            prop_assert!(*after == before || after.version > before.version, "a store would not take it");
             version = after.version;
             if let Some(change) = effects.change {
                 prop_assert_eq!(change.old_state, state);

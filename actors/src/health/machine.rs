@@ -202,6 +202,15 @@ impl Machine {
 
     /// One step.
     pub fn step(&mut self, at: Moment, input: Input<'_>) -> Effects {
+        let effects = self.react(at, input);
+        if effects.show {
+            // Whatever is shown is written as well, and a store takes only what is newer.
+            self.status.version += 1;
+        }
+        effects
+    }
+
+    fn react(&mut self, at: Moment, input: Input<'_>) -> Effects {
         match (input, self.in_flight) {
             (Input::Wake(_), Some(_)) => Effects::default(),
             (Input::Wake(trust), None) => self.wake(at, trust),
@@ -287,7 +296,6 @@ impl Machine {
     /// Stamps what every check that ran tells, whatever it is weighed to.
     fn stamp(&mut self, at: Moment, sight: &Sight, effects: &mut Effects) {
         let (passed, latency_ms) = sight.findings.api_server.map_or((false, 0), |f| (f.healthy, f.latency_ms));
-        self.status.version += 1;
         self.status.last_check_at = Some(at.wall);
         self.status.latency_ms = Some(latency_ms);
         if passed {
