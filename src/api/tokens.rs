@@ -147,7 +147,9 @@ struct TokenList {
 
 /// Tokens of the API, without their secrets.
 #[utoipa::path(get, path = "/api/v1/tokens", tag = "access", responses(
-    (status = 200, description = "The tokens", body = TokenList), Always))]
+    (status = 200, description = "The tokens", body = TokenList),
+    (status = 404, description = "Tokens are not accepted here: NOT_FOUND", body = super::error::ErrorEnvelope),
+    Always))]
 async fn list_tokens(State(api): State<ApiState>, _query: NoQuery) -> Result<Json<TokenList>, ApiError> {
     let now = api.clock.wall();
     let items = api.keyring()?.list().iter().map(|token| TokenView::of(token, now)).collect();
@@ -183,7 +185,9 @@ struct CreatedToken {
 
 /// Makes a token. Its text is told this once.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "access", request_body = NewToken, responses(
-    (status = 201, description = "Made", body = CreatedToken), Always, WithBody, NeedsStore))]
+    (status = 201, description = "Made", body = CreatedToken),
+    (status = 404, description = "Tokens are not accepted here: NOT_FOUND", body = super::error::ErrorEnvelope),
+    Always, WithBody, NeedsStore))]
 async fn create_token(
     State(api): State<ApiState>,
     seen: Seen,

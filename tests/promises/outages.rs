@@ -63,6 +63,7 @@ async fn without_the_database_everything_but_writing_goes_on() {
     let house = House::of(20, 5, Product::new().set("database_url", url)).await;
     goes_on_without(&house, &mut postgres, Postgres::kill, true).await;
     goes_on_without(&house, &mut postgres, Postgres::pause, false).await;
+    house.until_logged(28).await;
     let stories = stories(&house.log().await);
     let again = ["ONLINE", "OFFLINE", "ONLINE", "OFFLINE", "ONLINE"];
     assert_eq!(stories[&house.name(5)], again);
@@ -124,8 +125,8 @@ async fn redis_sees_the_log_in_order_through_kills_and_stops_of_its_own() {
         } else {
             redis.resume()
         }
-        let log = house.log().await;
         eventually(LONG, async || {
+            let log = house.log().await;
             let entries = stream_entries(&redis, "aiops:stream:events", None).await;
             let streamed =
                 without_repetitions(parsed(entries.into_iter().map(|(_, mut fields)| fields.remove("json").unwrap())));
@@ -133,6 +134,7 @@ async fn redis_sees_the_log_in_order_through_kills_and_stops_of_its_own() {
         })
         .await;
     }
+    house.until_logged(24).await;
     let mut subscriber = Subscriber::listen(&redis, &[&channel]).await;
     house.set(5, Behaviour::Dead).await;
     house.until(5, "OFFLINE").await;
