@@ -14,3 +14,4 @@ pub mod probes;
 pub mod registration;
 pub mod selector;
 pub mod store;
+pub mod web;

@@ -9,12 +9,13 @@ use axum::{
     response::Response,
 };
 use futures_util::stream;
+use utoipa::IntoParams;
 use utoipa_axum::routes;
 
 use super::{
     ApiState,
     access::{Routes, Seen},
-    query::NoQuery,
+    query::{FromParameters, Parameters, Params},
     schema::Always,
 };
 
@@ -26,13 +27,28 @@ pub fn routes() -> Routes {
     Routes::new().viewer(routes!(metrics))
 }
 
+/// Which metrics.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct MetricsQuery {
+    /// Every cluster's own series too (default), or the engine's alone.
+    clusters: Option<bool>,
+}
+
+impl FromParameters for MetricsQuery {
+    fn read(parameters: &mut Parameters) -> Self {
+        Self { clusters: parameters.boolean("clusters") }
+    }
+}
+
 /// Metrics of the engine and of every cluster (without the engine's for callers who see only some clusters), in the text format of Prometheus.
-#[utoipa::path(get, path = "/metrics", tag = "health", responses(
+#[utoipa::path(get, path = "/metrics", tag = "health", params(MetricsQuery), responses(
     (status = 200, description = "Metrics", body = String, content_type = "text/plain"), Always))]
-async fn metrics(State(api): State<ApiState>, seen: Seen, _query: NoQuery) -> Response {
+async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<MetricsQuery>) -> Response {
     let engine = api.metrics.as_ref().filter(|_| seen.is_everything());
     let engine = engine.map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
-    let clusters = seen.exposition(Some(&api.foresight), api.clock.now());
+    let with_clusters = query.clusters.unwrap_or(true);
+    let clusters = with_clusters.then(|| seen.exposition(Some(&api.foresight), api.clock.now())).into_iter().flatten();
     let chunks = std::iter::once(Bytes::from(engine)).chain(clusters).map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(stream::iter(chunks)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));

@@ -18,6 +18,7 @@ mod query;
 mod schema;
 pub mod serve;
 mod stream;
+mod tiles;
 mod tokens;
 mod view;
 mod vitals;
@@ -124,6 +125,7 @@ pub fn router(parts: ApiParts) -> Router {
     let prompt = clusters::routes()
         .merge(fleet::routes())
         .merge(foresight::routes())
+        .merge(tiles::routes())
         .merge(past::routes())
         .merge(events::routes())
         .merge(health::routes())

@@ -27,6 +27,7 @@ use crate::{
     credentials::{Foresight, InMemoryCredentials},
     registration::Registration,
     store::Store,
+    web,
 };
 
 pub use parts::open_store;
@@ -93,7 +94,8 @@ impl App {
             vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
-        });
+        })
+        .merge(web::router());
         let limits = serve::Limits { connections: settings.server.max_connections, ..serve::Limits::default() };
         let server = tokio::spawn(serve::serve(listener, router, limits, stopped));
         let mut tasks = JoinSet::new();

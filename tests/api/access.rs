@@ -14,7 +14,7 @@ use tower::ServiceExt;
 use crate::house::{Answer, House};
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 33] = [
+const TABLE: [(&str, &str, &str); 34] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
@@ -40,6 +40,7 @@ const TABLE: [(&str, &str, &str); 33] = [
     ("GET", "/api/v1/clusters/{id}/uptime", "viewer"),
     ("GET", "/api/v1/fleet/summary", "viewer"),
     ("GET", "/api/v1/fleet/health", "viewer"),
+    ("GET", "/api/v1/fleet/tiles", "viewer"),
     ("GET", "/api/v1/fleet/capabilities", "viewer"),
     ("GET", "/api/v1/fleet/credentials", "viewer"),
     ("GET", "/api/v1/events", "viewer"),
@@ -231,7 +232,9 @@ async fn nothing_readable_mentions_a_cluster_out_of_scope() {
             let text = fleet.read(&token, &path).await.text();
             assert!(!text.contains("theirs") && !text.contains(&fleet.theirs), "{path} as {sight:?}: {text}");
         }
-        for path in ["/api/v1/fleet/summary", "/api/v1/fleet/health", "/api/v1/fleet/credentials"] {
+        for path in
+            ["/api/v1/fleet/summary", "/api/v1/fleet/health", "/api/v1/fleet/credentials", "/api/v1/fleet/tiles"]
+        {
             assert_eq!(fleet.read(&token, path).await.json()["total_clusters"], 1, "{path}");
             assert_eq!(fleet.read(&all, path).await.json()["total_clusters"], 2, "{path}");
         }

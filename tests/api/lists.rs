@@ -126,3 +126,31 @@ async fn the_series_of_ten_thousand_come_in_small_chunks() {
     println!("10,000 clusters: {bytes} bytes in {chunks} chunks, {:?} (debug build)", began.elapsed());
     assert!(largest < 64 * 1024 && bytes > 9_000_000, "{largest} {bytes}");
 }
+
+#[tokio::test]
+async fn tiles_show_the_whole_fleet_at_once() {
+    let house = House::build().await;
+    furnish(&house, 700);
+    let all = house.get("/api/v1/fleet/tiles").await.json();
+    let tiles = all["tiles"].as_array().unwrap();
+    assert_eq!((tiles.len(), &all["total_clusters"], &all["held"]), (700, &json!(700), &json!(false)));
+    let tile = tiles.iter().find(|tile| tile["name"] == "spoke-00010").unwrap();
+    assert_eq!(
+        (&tile["state"], &tile["labels"], &tile["stale"]),
+        (&json!("OFFLINE"), &json!({"team": "t3"}), &json!(false))
+    );
+}
+
+#[tokio::test]
+async fn tiles_after_a_time_are_those_checked_since_without_their_specs() {
+    let house = House::build().await;
+    furnish(&house, 5);
+    let id = house.register_with(json!({"name": "abc", "api_server_url": "https://x"})).await;
+    house.until(&id, "ONLINE").await;
+    let early = house.get("/api/v1/fleet/tiles?checked_after=1970-01-01T00:00:00Z").await.json();
+    assert_eq!((early["tiles"].as_array().unwrap().len(), &early["total_clusters"]), (1, &json!(6)));
+    assert_eq!((&early["tiles"][0]["id"], &early["tiles"][0]["name"]), (&json!(id), &Value::Null));
+    let late = house.get("/api/v1/fleet/tiles?checked_after=2999-01-01T00:00:00Z").await.json();
+    assert_eq!(late["tiles"], json!([]));
+    assert_eq!(house.get("/api/v1/fleet/tiles?checked_after=soon").await.fields(), ["checked_after"]);
+}

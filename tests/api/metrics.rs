@@ -30,6 +30,7 @@ async fn every_cluster_has_its_series_until_it_is_removed() {
     ] {
         assert!(answer.text().lines().any(|have| have == line), "{line}\n{}", answer.text());
     }
+    assert!(!house.get("/metrics?clusters=false").await.text().contains("abc"));
     house.json("DELETE", &format!("/api/v1/clusters/{id}"), json!({})).await;
     assert!(!house.get("/metrics").await.text().contains("abc"));
 }
