@@ -22,6 +22,8 @@ fn a_killed_redis_costs_no_event() {
 
 #[test]
 fn a_stopped_database_changes_no_state_and_costs_no_event() {
+    // Not with seed 1, as the others: with it one DEGRADED is never told, for a reason not yet known. That is a bug, and
+    // seed 1 belongs back here with its fix.
     run_with_seed("postgres-stopped", 3);
 }
 
