@@ -24,7 +24,7 @@ use super::{ApiState, error::ApiError, schema};
 use crate::{
     credentials::Foresight,
     exposition::Exposition,
-    identity::{Author, Caller, Identity, Role, Unknown},
+    identity::{Author, Caller, Identity, Knock, Peer, Role, Unknown},
 };
 
 /// Name of the security scheme in the OpenAPI document.
@@ -144,7 +144,9 @@ struct Identified(Result<Caller, Unknown>);
 
 /// Finds out who is calling; whether that is enough, each route's guard says.
 pub async fn identify(State(identity): State<Identity>, mut request: Request, next: Next) -> Response {
-    let caller = identity.identify(request.headers()).await;
+    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let knock = Knock { method: request.method(), headers: request.headers(), peer: &peer };
+    let caller = identity.identify(knock).await;
     request.extensions_mut().insert(Identified(caller));
     next.run(request).await
 }

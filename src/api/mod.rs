@@ -22,6 +22,7 @@ mod tiles;
 mod tokens;
 mod view;
 mod vitals;
+mod whoami;
 
 use std::{sync::Arc, time::Duration};
 
@@ -131,6 +132,7 @@ pub fn router(parts: ApiParts) -> Router {
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(tokens::routes())
+        .merge(whoami::routes())
         .prompt();
     let routes = prompt.merge(clusters::patient_routes()).merge(credentials::routes()).merge(stream::routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();

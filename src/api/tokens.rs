@@ -1,4 +1,4 @@
-//! API tokens and who one is: made, listed and revoked by administrators of the whole fleet.
+//! API tokens: made, listed and revoked by administrators of the whole fleet.
 
 use axum::{
     Json,
@@ -35,17 +35,14 @@ const MAX_NAME: usize = 64;
 
 /// The routes.
 pub fn routes() -> Routes {
-    Routes::new()
-        .viewer(routes!(whoami))
-        .fleet_admin(routes!(list_tokens, create_token))
-        .fleet_admin(routes!(revoke_token))
+    Routes::new().fleet_admin(routes!(list_tokens, create_token)).fleet_admin(routes!(revoke_token))
 }
 
 /// Which clusters somebody sees. Exactly one of the fields.
 #[derive(ToSchema)]
 #[schema(as = Scope)]
 #[expect(dead_code, reason = "describes a scope in the OpenAPI document")]
-struct ScopeView {
+pub(super) struct ScopeView {
     /// All of them (`true`).
     everything: Option<bool>,
     /// These.
@@ -54,46 +51,6 @@ struct ScopeView {
     /// Those whose labels match.
     #[schema(min_length = 1, max_length = 1024)]
     label_selector: Option<String>,
-}
-
-/// Who is calling.
-#[derive(Serialize, ToSchema)]
-struct WhoAmI {
-    /// Stable name; stands in `created_by` and in the audit log.
-    id: String,
-    /// What people call them.
-    name: String,
-    /// How they proved to be themselves: `token`, …; `open` when nobody has to.
-    #[schema(value_type = String)]
-    method: &'static str,
-    /// `viewer`, `operator` or `admin`.
-    #[schema(value_type = String)]
-    role: &'static str,
-    /// Which clusters they see.
-    #[schema(value_type = ScopeView)]
-    scope: Value,
-    /// When their proof ends.
-    expires_at: Option<DateTime<Utc>>,
-}
-
-impl From<&Caller> for WhoAmI {
-    fn from(caller: &Caller) -> Self {
-        Self {
-            id: caller.id.to_string(),
-            name: caller.name.to_string(),
-            method: caller.method.as_str(),
-            role: caller.role.as_str(),
-            scope: caller.scope.to_json(),
-            expires_at: caller.expires_at,
-        }
-    }
-}
-
-/// Who you are to fleetbeat, and what you may do and see.
-#[utoipa::path(get, path = "/api/v1/whoami", tag = "access", responses(
-    (status = 200, description = "The caller", body = WhoAmI), Always))]
-async fn whoami(seen: Seen, _query: NoQuery) -> Json<WhoAmI> {
-    Json(WhoAmI::from(&seen.caller))
 }
 
 /// An API token, without its secret.

@@ -3,15 +3,21 @@
 mod author;
 mod bootstrap;
 mod caller;
+mod doors;
 mod keyring;
+mod knock;
+mod peer;
 mod role;
 mod scope;
 mod token;
 
 pub use author::Author;
 pub use bootstrap::{FIRST_TOKEN_FILE, first_token};
-pub use caller::{Caller, Identity, Method, Unknown};
+pub use caller::{Caller, Method, Unknown};
+pub use doors::Identity;
 pub use keyring::{KeyError, Keyring, MAX_TOKENS, TokenDraft};
+pub use knock::Knock;
+pub use peer::Peer;
 pub use role::{Role, UnknownRole};
 pub use scope::Scope;
 pub use token::{ApiToken, Presented};

@@ -14,13 +14,14 @@ use tower::ServiceExt;
 use crate::house::{Answer, House};
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 34] = [
+const TABLE: [(&str, &str, &str); 35] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
     ("GET", "/health/detailed", "viewer"),
     ("GET", "/metrics", "viewer"),
     ("GET", "/api/v1/whoami", "viewer"),
+    ("GET", "/api/v1/auth/methods", "none"),
     ("GET", "/api/v1/clusters", "viewer"),
     ("POST", "/api/v1/clusters", "operator"),
     ("POST", "/api/v1/clusters:import", "operator"),
@@ -271,6 +272,13 @@ async fn what_a_caller_makes_says_so_and_whoami_tells_the_rest() {
     assert_eq!(who["scope"], json!({ "label_selector": "team=blue" }));
     let made = fleet.house.as_bearer(&token, "POST", "/api/v1/clusters", cluster("made", "blue")).await;
     assert_eq!(made.json()["created_by"], who["id"], "{}", made.text());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn anybody_may_ask_how_to_sign_in() {
+    let asked = |answer: Answer| (answer.json()["required"].clone(), answer.json()["methods"].clone());
+    assert_eq!(asked(House::guarded().await.get("/api/v1/auth/methods").await), (json!(true), json!(["token"])));
+    assert_eq!(asked(House::build().await.get("/api/v1/auth/methods").await), (json!(false), json!([])));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
