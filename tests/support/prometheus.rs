@@ -29,12 +29,19 @@ impl Prometheus {
 
     /// A server that scrapes `/metrics` of the given `host:port` every second.
     pub async fn scraping(targets: &[&str]) -> Self {
+        Self::judging("test", targets, "groups: []\n").await
+    }
+
+    /// The same under the name of a job, evaluating the text of a file of rules every second.
+    pub async fn judging(job: &str, targets: &[&str], rules: &str) -> Self {
         let scratch = Scratch::new();
         let targets = serde_json::to_string(targets).unwrap();
         let configuration = format!(
-            "global: {{scrape_interval: 1s}}\nscrape_configs: [{{job_name: test, static_configs: [{{targets: {targets}}}]}}]\n"
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [rules.yml]\n\
+             scrape_configs: [{{job_name: {job}, static_configs: [{{targets: {targets}}}]}}]\n"
         );
         scratch.write("prometheus.yml", &configuration, None);
+        scratch.write("rules.yml", rules, None);
         let mut server = Self { port: free_port(), running: None, scratch };
         server.start().await;
         server
@@ -63,10 +70,22 @@ impl Prometheus {
 
     /// The result of an instant query.
     pub async fn query(&self, expression: &str) -> Value {
+        self.try_query(expression).await.unwrap()
+    }
+
+    /// The same, or what the server says against the expression.
+    pub async fn try_query(&self, expression: &str) -> Result<Value, String> {
         let query: String =
             url::form_urlencoded::Serializer::new(String::new()).append_pair("query", expression).finish();
-        let answer = Client::new(&self.url()).get(&format!("/api/v1/query?{query}")).await.expect(200);
-        answer.json()["data"]["result"].clone()
+        let answer = Client::new(&self.url()).get(&format!("/api/v1/query?{query}")).await;
+        if answer.status == 200 { Ok(answer.json()["data"]["result"].clone()) } else { Err(answer.text()) }
+    }
+
+    /// Every alert that is firing now, by its labels.
+    pub async fn firing(&self) -> Vec<Value> {
+        let answer = Client::new(&self.url()).get("/api/v1/alerts").await.expect(200).json();
+        let alerts = answer["data"]["alerts"].as_array().cloned().unwrap_or_default();
+        alerts.into_iter().filter(|alert| alert["state"] == "firing").map(|alert| alert["labels"].clone()).collect()
     }
 
     /// What it logged.
