@@ -9,6 +9,7 @@ pub mod config;
 pub mod credentials;
 pub mod exposition;
 pub mod history;
+pub mod hub;
 pub mod identity;
 pub mod probes;
 pub mod registration;

@@ -1,0 +1,75 @@
+//! The Kubernetes API of the hub, the cluster that fleetbeat itself belongs to: its Secrets, its reviews of tokens, what it
+//! knows of other clusters. Nothing here is ever asked by a check. The client is put together from our own parts: strict
+//! reading of how the hub is reached, one connection pool, limits on time and bytes, no redirect followed, nothing run.
+
+mod access;
+mod body;
+mod channel;
+mod error;
+mod line;
+mod review;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+use kube::Client;
+
+pub use error::HubError;
+pub use review::{AskHub, Review, Reviewed, Reviews};
+
+use channel::Channel;
+
+/// How the hub is found, and who asks it.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// As pods are told: the URL of the server, and the folder of the service account's files.
+    InCluster {
+        /// `https` URL of the API server.
+        server: String,
+        /// Folder of `token` and `ca.crt`.
+        folder: PathBuf,
+    },
+    /// A kubeconfig with inline data only.
+    Kubeconfig(PathBuf),
+}
+
+/// What a request to the hub may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time for a whole answer; for a watch, for its head.
+    pub timeout: Duration,
+    /// Bytes of one answer; of one line of a watch.
+    pub answer_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { timeout: Duration::from_secs(10), answer_bytes: 16 << 20 }
+    }
+}
+
+/// The hub's API, ready to be asked.
+#[derive(Clone)]
+pub struct Hub {
+    client: Client,
+}
+
+impl Hub {
+    /// Reads how the hub is reached. Makes no connection yet; needs a runtime.
+    ///
+    /// # Errors
+    /// [`HubError::Access`] when that cannot be read or is not acceptable.
+    pub async fn open(source: Source, limits: Limits) -> Result<Self, HubError> {
+        let channel = Arc::new(Channel::new(source, limits));
+        channel.line().await.map_err(|trouble| HubError::Access(trouble.to_string()))?;
+        let asked = tower::service_fn(move |request| {
+            let channel = Arc::clone(&channel);
+            async move { channel.ask(request).await }
+        });
+        Ok(Self { client: Client::new(asked, "default") })
+    }
+
+    /// The client, for requests of any kind.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+}
