@@ -13,7 +13,7 @@ const BANNED_IN_TYPES: [&str; 5] = ["Service", "Manager", "Helper", "Utils", "Ph
 const BANNED_FILE_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "manager", "service"];
 
 /// `(folder, words that may not occur in its code, why)`
-const WALLS: [(&str, &[&str], &str); 6] = [
+const WALLS: [(&str, &[&str], &str); 7] = [
     (
         "actors/src",
         &[
@@ -46,6 +46,19 @@ const WALLS: [(&str, &[&str], &str); 6] = [
         "src/bus",
         &["crate::store", "crate::probes", "crate::api", "crate::registration", "crate::app", "crate::cli"],
         "the bus knows only the engine's ports",
+    ),
+    (
+        "src/hub",
+        &[
+            "crate::store",
+            "crate::probes",
+            "crate::bus",
+            "crate::api",
+            "crate::registration",
+            "crate::app",
+            "crate::cli",
+        ],
+        "the hub's client knows only how kubeconfigs and tokens are read",
     ),
     ("loadtest/src", &["fleetbeat", "fleetbeat_actors", "sqlx", "ractor"], "the load harness speaks only the wire"),
     (

@@ -3,12 +3,14 @@
 mod canaries;
 mod credentials;
 mod dependencies;
+mod hub;
 mod janitor;
 mod numbers;
 mod observing;
 mod parts;
 
 pub use credentials::sealed_credentials;
+pub use hub::needed_by as hub_needed_by;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 

@@ -22,7 +22,7 @@ pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    AllowLoopback, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat,
+    AllowLoopback, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat,
     Monitor, PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
 };
 
@@ -67,6 +67,8 @@ pub struct Settings {
     pub discovery: Discovery,
     /// Credentials of clusters.
     pub credentials: Credentials,
+    /// The cluster that fleetbeat belongs to.
+    pub hub: Hub,
     /// What fleetbeat writes about itself.
     pub log: Log,
 }

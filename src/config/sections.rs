@@ -356,6 +356,21 @@ pub struct Credentials {
     pub previous_key: Hidden,
 }
 
+/// The Kubernetes API of the cluster that fleetbeat belongs to.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hub {
+    /// A kubeconfig to reach it with; empty for the pod's own service account.
+    pub kubeconfig: PathBuf,
+    /// Folder of the pod's service account.
+    pub service_account_dir: PathBuf,
+    /// Longest time for one request.
+    #[serde(rename = "timeout_seconds", with = "seconds")]
+    pub timeout: Duration,
+    /// Largest answer that is read, in bytes.
+    pub max_answer_bytes: usize,
+}
+
 /// What fleetbeat writes about itself.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -203,6 +203,9 @@ impl Checks<'_> {
             self.refuse("log.level", "must be a level such as `info` or directives such as `info,fleetbeat=debug`");
         }
         self.within("discovery.periodic_refresh_hours", settings.discovery.periodic_refresh_hours, 1, 8760);
+        let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
+        self.within("hub.timeout_seconds", settings.hub.timeout, second / 10, minute);
+        self.within("hub.max_answer_bytes", settings.hub.max_answer_bytes, 1 << 20, 1 << 30);
         self.within("credentials.rotation_warning_days", settings.credentials.rotation_warning_days, 0, TEN_YEARS);
     }
 }

@@ -94,6 +94,9 @@ impl Channel {
         if head.status().is_redirection() {
             return Err(Trouble::Redirects(head.status().as_u16()));
         }
+        if head.status().is_server_error() || head.status() == StatusCode::TOO_MANY_REQUESTS {
+            return Err(Trouble::Troubled(head.status().as_u16()));
+        }
         let bytes = self.limits.answer_bytes;
         let allowance = match endless && head.status().is_success() {
             true => Allowance::Lines { bytes, idle: WATCH_IDLE },

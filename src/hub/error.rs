@@ -60,7 +60,7 @@ impl HubError {
             403 => Self::Forbidden(words(&status.message)),
             404 => Self::NotFound,
             409 => Self::Conflict,
-            429 | 500.. => Self::Unavailable(format!("status {}", status.code)),
+            0 | 429 | 500.. => Self::Unavailable(format!("status {}", status.code)),
             code => Self::Refused { status: code, reason: words(&status.reason) },
         }
     }
@@ -104,6 +104,9 @@ pub(super) enum Trouble {
     /// It points elsewhere, where nobody goes.
     #[error("it redirects, which is not followed (status {0})")]
     Redirects(u16),
+    /// It has troubles of its own, or enough of us.
+    #[error("status {0}")]
+    Troubled(u16),
     /// The request itself is no good.
     #[error("the request cannot be sent")]
     Unsendable,

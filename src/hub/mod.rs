@@ -43,7 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(10), answer_bytes: 16 << 20 }
+        Self { timeout: Duration::from_secs(10), answer_bytes: 64 << 20 }
     }
 }
 

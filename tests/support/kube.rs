@@ -73,9 +73,11 @@ impl KubeApiserver {
             command.args(flags);
         }));
         eventually(STARTS_WITHIN, async || {
-            let answer = self.ask("/readyz", None).await.map_err(|error| error.to_string());
+            // It makes this namespace a moment after it says that it is ready.
+            let answer = self.ask("/api/v1/namespaces/default", Some(TOKEN)).await.map_err(|error| error.to_string());
+            let ready = self.ask("/readyz", None).await.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"));
             match answer {
-                Ok(answer) if answer.starts_with("HTTP/1.1 200") => Ok(()),
+                Ok(answer) if ready && answer.starts_with("HTTP/1.1 200") => Ok(()),
                 other => Err(format!("{other:?}\n{}", tail(&self.log()))),
             }
         })
@@ -100,6 +102,25 @@ impl KubeApiserver {
     /// Certificate and key of a client that it knows by this name, in this group.
     pub fn client_certificate(&self, name: &str, group: &str) -> (String, String) {
         self.authority.issue_client(name, group)
+    }
+
+    /// A kubeconfig for a holder of this token.
+    pub fn kubeconfig(&self, token: &str) -> String {
+        use base64::{Engine, prelude::BASE64_STANDARD};
+        let (server, ca) = (self.url(), BASE64_STANDARD.encode(self.ca_pem()));
+        format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters:\n- name: c\n  \
+             cluster: {{server: '{server}', certificate-authority-data: {ca}}}\nusers:\n- name: u\n  \
+             user: {{token: '{token}'}}\ncontexts:\n- name: x\n  context: {{cluster: c, user: u}}\n"
+        )
+    }
+
+    /// A token of a service account that is there, made for an audience; the server's own when it is empty.
+    pub async fn token_for(&self, namespace: &str, account: &str, audience: &str) -> String {
+        let audiences: Vec<&str> = [audience].into_iter().filter(|audience| !audience.is_empty()).collect();
+        let asked = serde_json::json!({ "spec": { "audiences": audiences, "expirationSeconds": 600 } });
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
+        self.command("POST", &path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
     }
 
     /// Creates or removes something as someone who may do anything; panics unless that succeeds. The answer's body.

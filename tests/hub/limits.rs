@@ -1,0 +1,118 @@
+//! A hub that misbehaves costs a bounded time and a bounded number of bytes, and never leads anywhere else.
+
+use std::time::Duration;
+
+use fleetbeat::hub::{Hub, HubError, Limits, Source};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Api, ListParams};
+
+use crate::{
+    spoke::{Act, Authority, Serving, Spoke},
+    support::Scratch,
+};
+
+const LIMITS: Limits = Limits { timeout: Duration::from_millis(500), answer_bytes: 10_000 };
+
+fn kubeconfig(server: &str, ca: &str) -> String {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let ca = BASE64_STANDARD.encode(ca);
+    format!(
+        "clusters: [{{name: c, cluster: {{server: '{server}', certificate-authority-data: {ca}}}}}]\n\
+         users: [{{name: u, user: {{token: a-hub-token}}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n"
+    )
+}
+
+async fn hub_at(scratch: &Scratch, spoke: &Spoke, ca: &str) -> Hub {
+    let config = kubeconfig(&format!("https://{}", spoke.address), ca);
+    Hub::open(Source::Kubeconfig(scratch.write("kubeconfig", &config, None)), LIMITS).await.unwrap()
+}
+
+/// What asking a hub that does `act` ends with, and how often it was asked.
+async fn asked(act: Act) -> (HubError, usize) {
+    let (scratch, authority) = (Scratch::new(), Authority::new());
+    let spoke = Spoke::start(&authority, Serving::Good, move |_| act.clone());
+    let hub = hub_at(&scratch, &spoke, &authority.pem()).await;
+    let secrets: Api<Secret> = Api::namespaced(hub.client(), "default");
+    let error = secrets.list(&ListParams::default()).await.unwrap_err();
+    (HubError::from(error), spoke.heads().len())
+}
+
+fn answer(head: &str, body: &str) -> Act {
+    Act::Say(format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()))
+}
+
+#[tokio::test]
+async fn silence_and_endless_answers_end_in_time() {
+    let endless = |head: &str, more: &str| Act::Endless(head.to_owned(), more.to_owned());
+    for (act, words) in [
+        (Act::Hang, "no answer in time"),
+        (Act::Drip(format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "x".repeat(500))), "no answer in time"),
+        (endless("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", &"x".repeat(1_000)), "larger"),
+        (endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nxxxxx\r\n"), "larger"),
+        (endless("HTTP/1.1 200 OK\r\n", "a: b\r\n"), "the connection broke"),
+        (Act::Close, "the connection broke"),
+    ] {
+        let began = tokio::time::Instant::now();
+        let (error, _) = asked(act).await;
+        assert!(matches!(&error, HubError::Unavailable(why) if why.contains(words)), "{words}: {error}");
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed_and_an_error_is_not_asked_again() {
+    let (error, times) = asked(answer("302 Found\r\nLocation: https://127.0.0.1:1/evil", "")).await;
+    assert!(matches!(&error, HubError::Unavailable(why) if why.contains("not followed")), "{error}");
+    assert_eq!(times, 1);
+    for status in [429, 500, 503] {
+        let (error, times) = asked(answer(&format!("{status} No"), "{}")).await;
+        assert!(matches!(error, HubError::Unavailable(_)), "{error}");
+        assert_eq!(times, 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn words_of_refusal_are_shown_and_content_is_not() {
+    let refusal = r#"{"kind":"Status","code":403,"reason":"Forbidden","message":"secrets is\nforbidden"}"#;
+    let (error, _) = asked(answer("403 Forbidden", refusal)).await;
+    assert_eq!(error.to_string(), "the hub does not allow it: secrets isforbidden");
+    let (error, _) = asked(answer("200 OK", r#"{"items": "canary-4242"}"#)).await;
+    assert_eq!(error.to_string(), "the hub's answer cannot be read");
+}
+
+#[tokio::test]
+async fn a_hub_that_is_not_trusted_hears_no_token() {
+    let (scratch, authority, stranger) = (Scratch::new(), Authority::new(), Authority::new());
+    for (serving, ca) in [
+        (Serving::Good, &stranger),
+        (Serving::WrongName, &authority),
+        (Serving::Expired, &authority),
+        (Serving::Silent, &authority),
+    ] {
+        let spoke = Spoke::start(&authority, serving, |_| Act::status(200));
+        let hub = hub_at(&scratch, &spoke, &ca.pem()).await;
+        let secrets: Api<Secret> = Api::namespaced(hub.client(), "default");
+        let error = HubError::from(secrets.list(&ListParams::default()).await.unwrap_err());
+        assert!(matches!(error, HubError::Unavailable(_)), "{error}");
+        assert!(spoke.heads().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn only_inline_kubeconfigs_are_read_and_the_error_names_the_key() {
+    let scratch = Scratch::new();
+    let good = kubeconfig("https://127.0.0.1:1", &Authority::new().pem());
+    for (from, to, key) in [
+        ("token: a-hub-token", "exec: {command: canary}", "users[0].user.exec"),
+        ("token: a-hub-token", "tokenFile: /etc/canary", "users[0].user.tokenFile"),
+        ("token: a-hub-token", "token: a-hub-token, as: canary", "users[0].user.as"),
+        ("server: '", "proxy-url: 'http://canary', server: '", "clusters[0].cluster.proxy-url"),
+        ("https://", "http://", "clusters[0].cluster.server"),
+    ] {
+        let path = scratch.write("kubeconfig", &good.replacen(from, to, 1), None);
+        let error = Hub::open(Source::Kubeconfig(path), LIMITS).await.err().unwrap().to_string();
+        assert!(error.contains(key) && !error.contains("canary"), "{error}");
+    }
+    let nowhere = Source::Kubeconfig("/nowhere/at/all".into());
+    assert!(matches!(Hub::open(nowhere, LIMITS).await, Err(HubError::Access(_))));
+}

@@ -1,0 +1,11 @@
+//! The hub's client: against a real kube-apiserver where the machine has one, and against servers that misbehave.
+#![cfg(test)]
+
+#[path = "../probes/spoke.rs"]
+#[allow(dead_code, reason = "the probes' tests use the rest")]
+mod spoke;
+#[path = "../support/mod.rs"]
+mod support;
+
+mod limits;
+mod reviews;
