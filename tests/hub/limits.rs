@@ -48,7 +48,13 @@ async fn silence_and_endless_answers_end_in_time() {
         (Act::Hang, "no answer in time"),
         (Act::Drip(format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "x".repeat(500))), "no answer in time"),
         (endless("HTTP/1.1 200 OK\r\nContent-Length: 99999999\r\n\r\n", &"x".repeat(1_000)), "larger"),
-        (endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "5\r\nxxxxx\r\n"), "larger"),
+        (
+            endless(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                &format!("3e8\r\n{}\r\n", "x".repeat(1_000)),
+            ),
+            "larger",
+        ),
         (endless("HTTP/1.1 200 OK\r\n", "a: b\r\n"), "the connection broke"),
         (Act::Close, "the connection broke"),
     ] {
