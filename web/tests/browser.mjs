@@ -1,0 +1,37 @@
+// Drives the real binary, in front of a thousand simulated spokes, through a real browser. Every wait ends in time.
+// Started by `web/tests/run browser`.
+import assert from 'node:assert/strict';
+import { after, before } from 'node:test';
+import { changing } from './changing.mjs';
+import { frames } from './frames.mjs';
+import { Product, Spokes, eventually, openBrowser } from './house.mjs';
+import { pictures } from './pictures.mjs';
+import { losing } from './losing.mjs';
+import { watching } from './watching.mjs';
+
+const SPOKES = 1_000;
+/** What every test stands on, there when it begins. */
+const world = {
+  /** A spoke is healthy again, and the monitor looks at once. */
+  async heal(name) {
+    await this.spokes.behave(name, 'healthy');
+    const { id } = await this.product.api(`/api/v1/clusters/by-name/${name}`);
+    await this.product.api(`/api/v1/clusters/${id}/refresh`, { method: 'POST' });
+  },
+};
+
+before(async () => {
+  const began = Date.now();
+  [world.spokes, world.product, world.browser] = await Promise.all([Spokes.start(SPOKES), new Product('fleet').start(), openBrowser()]);
+  const report = await world.product.api('/api/v1/clusters:import', { method: 'POST', body: world.spokes.registration });
+  assert.equal(report.created, SPOKES);
+  await eventually('every spoke ONLINE', async () => (await world.product.api('/api/v1/fleet/summary')).by_state.ONLINE === SPOKES, 120_000);
+  console.log(`${SPOKES} spokes are watched and ONLINE after ${Date.now() - began} ms`);
+}, { timeout: 200_000 });
+after(() => world.browser?.close());
+
+watching(world);
+changing(world);
+losing(world);
+pictures(world);
+frames(world);
