@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { changing } from './changing.mjs';
 import { frames } from './frames.mjs';
-import { Product, Spokes, eventually, openBrowser } from './house.mjs';
-import { pictures } from './pictures.mjs';
+import { Product, Spokes, endAll, eventually, openBrowser } from './house.mjs';
 import { losing } from './losing.mjs';
+import { pictures } from './pictures.mjs';
 import { watching } from './watching.mjs';
 
 const SPOKES = 1_000;
@@ -28,7 +28,10 @@ before(async () => {
   await eventually('every spoke ONLINE', async () => (await world.product.api('/api/v1/fleet/summary')).by_state.ONLINE === SPOKES, 120_000);
   console.log(`${SPOKES} spokes are watched and ONLINE after ${Date.now() - began} ms`);
 }, { timeout: 200_000 });
-after(() => world.browser?.close());
+after(async () => {
+  await world.browser?.close();
+  await endAll();
+});
 
 watching(world);
 changing(world);

@@ -27,6 +27,14 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGKILL');
   rmSync(directory, { recursive: true, force: true });
 });
+/** Ends everything that was started; a process with children left would wait for them for ever. */
+export async function endAll() {
+  const all = [...children];
+  for (const child of all) child.kill('SIGTERM');
+  const late = setTimeout(() => all.forEach((child) => child.kill('SIGKILL')), 5_000);
+  await Promise.all(all.map((child) => child.ended));
+  clearTimeout(late);
+}
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => process.exit(1));
 
 const freePort = () =>
