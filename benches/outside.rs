@@ -91,7 +91,7 @@ async fn register(store: &dyn Store, fleet: &[Arc<Cluster>]) {
         Arc::new(Event::place(draft, position, 1))
     };
     let events: Vec<_> = fleet.iter().zip(1..).map(event).collect();
-    store.insert(&rows, &events).await.expect("registered");
+    store.insert(&rows, &events, &[]).await.expect("registered");
 }
 
 fn batch(fleet: &[Arc<Cluster>], version: i64) -> Batch {

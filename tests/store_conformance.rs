@@ -42,6 +42,14 @@ conformance! {
         events_are_filtered_by_cluster_and_type, the_cursor_never_moves_back,
         a_reader_that_follows_the_head_misses_nothing;
     keys: tokens_come_back_as_they_were_the_oldest_first, a_token_is_revoked_once_and_stays_in_the_list;
+    audit: rows_come_back_as_they_were_told_and_are_chained, an_empty_log_is_whole,
+        a_change_and_what_tells_of_it_are_stored_together_or_not_at_all, many_writers_leave_no_gap,
+        rows_are_filtered_and_paged, a_changed_row_is_named, a_changed_time_is_named, a_strange_hash_is_named,
+        a_deleted_row_is_named, a_row_of_another_chain_is_named, rows_cut_off_the_end_are_missed,
+        rows_cut_off_the_beginning_are_missed, an_anchor_moved_by_hand_is_noticed,
+        a_removed_note_of_the_end_is_noticed, after_a_tampering_the_log_goes_on,
+        what_the_janitor_leaves_is_verifiable, a_log_pruned_whole_keeps_its_place,
+        a_walk_while_others_write_and_prune_finds_nothing;
     history: transitions_are_read_newest_first, rollups_are_read_oldest_first, gaps_concern_a_cluster_or_everybody,
         the_janitor_removes_what_is_old_in_small_batches, a_pruned_log_keeps_its_sequences_and_its_head;
     credentials: what_is_kept_comes_back_as_it_was, parts_are_replaced_and_removed_one_by_one,

@@ -20,8 +20,9 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{ApiState, error::ApiError, schema};
+use super::{ApiState, error::ApiError, schema, witness};
 use crate::{
+    audit::Origin,
     credentials::Foresight,
     exposition::Exposition,
     identity::{Author, Caller, Identity, Knock, Peer, Role, Unknown},
@@ -140,15 +141,18 @@ fn describe(operation: &mut Operation, need: Need) {
 
 /// Who a request was found to come from.
 #[derive(Clone)]
-struct Identified(Result<Caller, Unknown>);
+pub struct Identified(pub Result<Caller, Unknown>);
 
 /// Finds out who is calling; whether that is enough, each route's guard says.
 pub async fn identify(State(identity): State<Identity>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
     let knock = Knock { method: request.method(), headers: request.headers(), peer: &peer };
     let caller = identity.identify(knock).await;
-    request.extensions_mut().insert(Identified(caller));
-    next.run(request).await
+    request.extensions_mut().insert(Identified(caller.clone()));
+    let mut response = next.run(request).await;
+    // For those further out, who tell of what was refused.
+    response.extensions_mut().insert(Identified(caller));
+    response
 }
 
 async fn guard(need: Need, request: Request, next: Next) -> Response {
@@ -179,6 +183,8 @@ fn caller(extensions: &axum::http::Extensions) -> Result<Caller, ApiError> {
 pub struct Seen {
     /// Who is calling.
     pub caller: Caller,
+    /// The same, and from where: what the audit log tells of them.
+    pub origin: Origin,
     board: Arc<Board>,
 }
 
@@ -230,7 +236,7 @@ impl Seen {
 
     /// On whose behalf a change is made.
     pub fn author(&self) -> Author {
-        Author::from(&self.caller)
+        Author::new(&self.caller, self.origin.clone())
     }
 
     /// Does the caller see the fleet as a whole?
@@ -246,6 +252,8 @@ impl Seen {
 impl FromRequestParts<ApiState> for Seen {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
-        Ok(Self { caller: caller(&parts.extensions)?, board: Arc::clone(&api.board) })
+        let caller = caller(&parts.extensions)?;
+        let origin = witness::origin(Some(&caller), &parts.extensions);
+        Ok(Self { caller, origin, board: Arc::clone(&api.board) })
     }
 }

@@ -1,5 +1,7 @@
 //! Clusters: register, read, list, change, remove, look at now, import.
 
+use std::collections::BTreeSet;
+
 use axum::{
     Json,
     extract::State,
@@ -9,7 +11,7 @@ use axum::{
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::board::Entry;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -24,7 +26,11 @@ use super::{
     schema::{Always, Conditional, Fields, ImportRequest, MergePatch, NeedsStore, OneCluster, WithBody},
     view::{ClusterView, ProbeView, StatusView, entity_tag},
 };
-use crate::registration::{Change, Detail, ImportItem, ImportOutcome, MAX_IMPORT, Spec, WriteError, Written};
+use crate::{
+    audit::Action,
+    registration::{Change, Detail, ImportItem, ImportOutcome, MAX_IMPORT, Spec, WriteError, Written},
+    store::AuditOutcome,
+};
 
 /// The routes that answer promptly.
 pub fn routes() -> Routes {
@@ -278,7 +284,13 @@ async fn import_clusters(
         return Err(ApiError::invalid_field(field.chars().take(64).collect::<String>(), "unknown field"));
     }
     let items = api.registration.import(clusters, seen.author()).await?;
-    Ok(Json(ImportReport::of(items)))
+    let report = ImportReport::of(items);
+    if report.failed > 0 {
+        let entry = api.journal.entry(&seen.origin, Action::ClusterImport).with("failed", json!(report.failed));
+        let entry = entry.with("codes", json!(report.codes()));
+        api.journal.note(&seen.origin, entry.ended(AuditOutcome::Refused, "IMPORT_FAILED_IN_PART"));
+    }
+    Ok(Json(report))
 }
 
 fn objects(values: Vec<Value>) -> Result<Vec<Map<String, Value>>, ApiError> {
@@ -300,6 +312,13 @@ impl ImportReport {
             failed: count("failed"),
             items,
         }
+    }
+}
+
+impl ImportReport {
+    /// The codes of what failed, each once.
+    fn codes(&self) -> BTreeSet<&'static str> {
+        self.items.iter().filter_map(|item| item.error.as_ref().map(|error| error.code)).collect()
     }
 }
 

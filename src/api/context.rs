@@ -21,12 +21,13 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Gives a request its ids and dresses every error that comes back.
-pub async fn surround(State(clock): State<Arc<dyn Clock>>, request: Request, next: Next) -> Response {
+pub async fn surround(State(clock): State<Arc<dyn Clock>>, mut request: Request, next: Next) -> Response {
     let (began, headers) = (clock.now(), request.headers());
     let request_id = request_id(headers);
     let trace_id = trace_id(headers).unwrap_or_else(|| Uuid::new_v4().simple().to_string());
     let as_problem = accepts_problem(headers);
     let (method, path) = (request.method().clone(), matched(&request));
+    request.extensions_mut().insert(RequestId(request_id.as_str().into()));
     let response = next.run(request).await;
     let mut response = undress(&response)
         .map(|error| redress(&response, dress(&error, &trace_id, clock.wall(), as_problem)))
@@ -60,6 +61,10 @@ fn redress(bare: &Response, mut dressed: Response) -> Response {
 /// Marks a failing response that already says all there is to say (`/ready` with its report).
 #[derive(Clone, Copy, Debug)]
 pub struct Dressed;
+
+/// The id of a request, for those who tell of it.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub Arc<str>);
 
 fn matched(request: &Request) -> String {
     request.extensions().get::<MatchedPath>().map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned())

@@ -6,6 +6,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::health::Endpoint;
 use serde::Serialize;
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 
@@ -18,6 +19,7 @@ use super::{
     schema::{self, Always, NeedsStore, OneCluster, WithBody},
 };
 use crate::{
+    audit::Action,
     credentials::{Credential, Part},
     registration::{CredentialError, Given, Proven, Upload, Verdict, WriteError, details},
 };
@@ -189,7 +191,7 @@ async fn upload_credentials(
 ) -> Result<Json<CredentialStatus>, ApiError> {
     seen.get(id)?;
     let given = Given::read(body, false).map_err(ApiError::credentials_invalid)?;
-    let proven = api.registration.upload(id, given, Upload::Whole, query.force.unwrap_or(false)).await?;
+    let proven = api.registration.upload(id, given, Upload::Whole, query.force.unwrap_or(false), seen.author()).await?;
     Ok(Json(CredentialStatus::of("stored", &proven)))
 }
 
@@ -208,7 +210,8 @@ async fn rotate_credentials(
 ) -> Result<Json<CredentialStatus>, ApiError> {
     seen.get(id)?;
     let given = Given::read(body, true).map_err(ApiError::credentials_invalid)?;
-    let proven = api.registration.upload(id, given, Upload::Rotation, query.force.unwrap_or(false)).await?;
+    let proven =
+        api.registration.upload(id, given, Upload::Rotation, query.force.unwrap_or(false), seen.author()).await?;
     Ok(Json(CredentialStatus::of("rotated", &proven)))
 }
 
@@ -231,7 +234,11 @@ async fn validate_credentials(
         (false, true) => "unknown",
         (false, false) => "invalid",
     };
-    Ok(Json(CredentialStatus::of(status, &proven)))
+    let answer = CredentialStatus::of(status, &proven);
+    let entry = api.journal.entry(&seen.origin, Action::CredentialsValidate).of_cluster(id);
+    let entry = entry.with("status", json!(status)).with("validation", json!(answer.validation));
+    api.journal.tell(entry.of_object(&proven.entry.cluster.name)).await.map_err(ApiError::of_reading)?;
+    Ok(Json(answer))
 }
 
 /// Removes a cluster's credentials. It is checked without any from then on.
@@ -245,7 +252,7 @@ async fn delete_credentials(
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     seen.get(id)?;
-    api.registration.delete_credentials(id).await?;
+    api.registration.delete_credentials(id, seen.author()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

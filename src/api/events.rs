@@ -51,14 +51,7 @@ pub struct Wanted {
 impl Wanted {
     /// Takes its parameters.
     pub fn read(parameters: &mut Parameters) -> Self {
-        let cluster_id = parameters.one("cluster_id").and_then(|text| {
-            let id = (text.len() == 36).then(|| text.parse().ok()).flatten();
-            if id.is_none() {
-                parameters.wrong("cluster_id", "must be a UUID");
-            }
-            id
-        });
-        Self { cluster_id, event_types: parameters.words("event_type") }
+        Self { cluster_id: parameters.cluster_id("cluster_id"), event_types: parameters.words("event_type") }
     }
 
     /// Is this event among them?

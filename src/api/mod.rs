@@ -1,6 +1,7 @@
 //! The REST API: routes, extractors, views, errors. Reads come from the board; writes go through `registration`.
 
 mod access;
+mod audit;
 mod clusters;
 mod context;
 mod credentials;
@@ -23,6 +24,7 @@ mod tokens;
 mod view;
 mod vitals;
 mod whoami;
+mod witness;
 
 use std::{sync::Arc, time::Duration};
 
@@ -42,6 +44,7 @@ pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
 use self::{error::ApiError, view::Now};
 use crate::{
+    audit::Journal,
     credentials::Foresight,
     identity::Identity,
     registration::{Registration, Watch},
@@ -75,6 +78,8 @@ pub struct ApiParts {
     pub clock: Arc<dyn Clock>,
     /// Who may call.
     pub identity: Identity,
+    /// Who did what.
+    pub journal: Arc<Journal>,
     /// Health of the process.
     pub vitals: Arc<Vitals>,
     /// The engine's metrics, where a recorder is installed.
@@ -88,6 +93,8 @@ pub struct ApiParts {
 struct ApiState {
     parts: Arc<ApiParts>,
     streams: Arc<Semaphore>,
+    /// Walks over the whole audit log.
+    walks: Arc<Semaphore>,
 }
 
 impl std::ops::Deref for ApiState {
@@ -121,8 +128,9 @@ impl ApiState {
 
 /// The whole API as one router.
 pub fn router(parts: ApiParts) -> Router {
-    let (clock, identity) = (Arc::clone(&parts.clock), parts.identity.clone());
-    let state = ApiState { parts: Arc::new(parts), streams: Arc::new(Semaphore::new(MAX_STREAMS)) };
+    let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
+    let (streams, walks) = (Arc::new(Semaphore::new(MAX_STREAMS)), Arc::new(Semaphore::new(1)));
+    let state = ApiState { parts: Arc::new(parts), streams, walks };
     let prompt = clusters::routes()
         .merge(fleet::routes())
         .merge(foresight::routes())
@@ -133,11 +141,14 @@ pub fn router(parts: ApiParts) -> Router {
         .merge(metrics::routes())
         .merge(tokens::routes())
         .merge(whoami::routes())
+        .merge(audit::routes())
         .prompt();
     let routes = prompt.merge(clusters::patient_routes()).merge(credentials::routes()).merge(stream::routes());
+    let routes = routes.merge(audit::patient_routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
     let identify = middleware::from_fn_with_state(identity, access::identify);
-    surrounded(router.layer(identify).merge(openapi::routes(&document)), clock)
+    let witness = middleware::from_fn_with_state(journal, witness::witness);
+    surrounded(router.layer(identify).merge(openapi::routes(&document)).layer(witness), clock)
 }
 
 /// What surrounds every route, known or not.

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::{DateTime, Utc};
+use fleetbeat_actors::roll::ClusterId;
 
 use super::error::ApiError;
 use crate::registration::{Detail, Invalid};
@@ -86,6 +87,17 @@ impl Parameters {
             }
         }
         words
+    }
+
+    /// The id of a cluster.
+    pub fn cluster_id(&mut self, name: &str) -> Option<ClusterId> {
+        let text = self.one(name)?;
+        // Only the hyphenated form: `urn:uuid:…` and `{…}` would be second spellings of one id.
+        let id = (text.len() == 36).then(|| text.parse().ok()).flatten();
+        if id.is_none() {
+            self.wrong(name, "must be a UUID");
+        }
+        id
     }
 
     /// A whole number from `min` to `max`.

@@ -17,7 +17,10 @@ use utoipa::{
 };
 
 use super::error::ErrorEnvelope;
-use crate::registration::{Spec, validate};
+use crate::{
+    registration::{Spec, validate},
+    store::AuditOutcome,
+};
 
 macro_rules! vocabularies {
     ($($(#[$doc:meta])* $name:ident: $all:expr;)+) => {
@@ -40,6 +43,8 @@ vocabularies! {
     endpoint: Endpoint::ALL;
     /// Schema of [`EventType`].
     event_type: EventType::ALL;
+    /// Schema of [`AuditOutcome`].
+    audit_outcome: AuditOutcome::ALL;
 }
 
 /// Schema of a probe's cause: [`Cause`], [`NotRun`], or null.

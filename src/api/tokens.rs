@@ -153,7 +153,7 @@ async fn create_token(
 ) -> Result<Response, ApiError> {
     let now = api.clock.wall();
     let draft = draft(body, now, &seen.caller)?;
-    let (text, token) = api.keyring()?.create(draft).await?;
+    let (text, token) = api.keyring()?.create(draft, &seen.origin).await?;
     tracing::info!(id = %token.id, role = %token.role, by = %seen.caller.id, "a token was made");
     let created = CreatedToken { token: text.expose_secret().to_owned(), kept: TokenView::of(&token, now) };
     Ok((StatusCode::CREATED, Json(created)).into_response())
@@ -173,7 +173,7 @@ async fn revoke_token(
 ) -> Result<StatusCode, ApiError> {
     let id = (id.len() == 36).then(|| Uuid::try_parse(&id).ok()).flatten();
     let id = id.ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))?;
-    if !api.keyring()?.revoke(id).await.map_err(ApiError::of_reading)? {
+    if !api.keyring()?.revoke(id, &seen.origin).await.map_err(ApiError::of_reading)? {
         return Err(ApiError::not_found("No such token, or it was revoked before"));
     }
     tracing::info!(%id, by = %seen.caller.id, "a token was revoked");

@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::ports::{Clock, StoreError};
 
 use crate::{
-    config::History,
+    config::{Audit, History},
     store::{Retention, Store},
 };
 
@@ -15,7 +15,13 @@ const PAUSE: Duration = Duration::from_millis(100);
 const BATCH: u32 = 1_000;
 
 /// Sweeps for ever.
-pub(super) async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, history: History, published: bool) {
+pub(super) async fn sweep(
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    history: History,
+    audit: Audit,
+    published: bool,
+) {
     loop {
         tokio::time::sleep(ROUND).await;
         match round(&*store, clock.wall(), &history, published).await {
@@ -23,6 +29,24 @@ pub(super) async fn sweep(store: Arc<dyn Store>, clock: Arc<dyn Clock>, history:
             Ok(rows) => tracing::info!(rows, "old history was removed"),
             Err(error) => tracing::warn!(%error, "old history could not be removed"),
         }
+        match audit_round(&*store, &*clock, &audit).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "old rows of the audit log were removed"),
+            Err(error) => tracing::warn!(%error, "old rows of the audit log could not be removed"),
+        }
+    }
+}
+
+async fn audit_round(store: &dyn Store, clock: &dyn Clock, audit: &Audit) -> Result<u64, StoreError> {
+    let before = clock.wall() - TimeDelta::days(i64::from(audit.retention_days));
+    let mut rows = 0;
+    loop {
+        let gone = store.prune_audit(before, BATCH, clock.wall()).await?;
+        rows += gone;
+        if gone == 0 {
+            return Ok(rows);
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 

@@ -23,6 +23,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 
 use crate::{
     api::{self, ApiParts, serve},
+    audit::Journal,
     bus::RedisBus,
     clock::SystemClock,
     config::Settings,
@@ -43,6 +44,7 @@ pub struct App {
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     bus: Option<Arc<RedisBus>>,
+    journal: Arc<Journal>,
     stopping: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     tasks: JoinSet<()>,
@@ -82,6 +84,7 @@ impl App {
         ));
         let identity = parts::identity(settings, &store, &clock).await?;
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
+        let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
         let router = api::router(ApiParts {
@@ -93,6 +96,7 @@ impl App {
             foresight: Arc::clone(&foresight),
             clock: Arc::clone(&clock),
             identity: identity.clone(),
+            journal: Arc::clone(&journal),
             vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
@@ -101,9 +105,17 @@ impl App {
         let limits = serve::Limits { connections: settings.server.max_connections, ..serve::Limits::default() };
         let server = tokio::spawn(serve::serve(listener, router, limits, stopped));
         let mut tasks = JoinSet::new();
+        let written = Arc::clone(&journal);
+        tasks.spawn(async move { written.write().await });
         tasks.spawn(credentials::fill(vault));
         tasks.spawn(credentials::tell_of_ends(registration, foresight));
-        tasks.spawn(janitor::sweep(Arc::clone(&store), Arc::clone(&clock), settings.history.clone(), bus.is_some()));
+        tasks.spawn(janitor::sweep(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            settings.history.clone(),
+            settings.audit.clone(),
+            bus.is_some(),
+        ));
         tasks.spawn(async move { identity.keep_fresh().await });
         tasks.spawn(numbers::keep(metrics, prober));
         tasks.spawn(numbers::feel_pulses(vitals));
@@ -115,7 +127,7 @@ impl App {
             gap,
         }));
         tracing::info!(%address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
-        Ok(Self { address, engine, store, bus, stopping, server, tasks })
+        Ok(Self { address, engine, store, bus, journal, stopping, server, tasks })
     }
 
     /// Where the API is served.
@@ -129,6 +141,9 @@ impl App {
         self.stopping.send_replace(true);
         let (_, complete) = tokio::join!(self.server, self.engine.stop(FAREWELL));
         self.tasks.shutdown().await;
+        if !matches!(tokio::time::timeout(FAREWELL, self.journal.flush()).await, Ok(Ok(()))) {
+            tracing::warn!("refused requests that were not in the audit log yet are lost");
+        }
         if let Some(bus) = self.bus.take().and_then(Arc::into_inner) {
             bus.close().await;
         }

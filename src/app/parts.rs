@@ -14,6 +14,7 @@ use fleetbeat_actors::{
 
 use super::canaries::TcpCanaries;
 use crate::{
+    audit::JournalRules,
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
     credentials::InMemoryCredentials,
@@ -87,6 +88,10 @@ pub(super) async fn identity(
         identity = identity.with_tokens(Arc::new(keyring));
     }
     Ok(identity)
+}
+
+pub(super) fn journal_rules(settings: &Settings) -> JournalRules {
+    JournalRules { refusals_per_second: settings.audit.refusals_per_second, ..JournalRules::default() }
 }
 
 pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 
 use super::{error::CliError, output, settings::SettingsArguments};
-use crate::app;
+use crate::{app, audit::Origin};
 
 /// Look after the key that seals stored credentials
 #[derive(Args)]
@@ -35,7 +35,10 @@ pub async fn run(arguments: KeysArguments) -> Result<(), CliError> {
     match arguments.command {
         KeysCommand::Rotate => {
             let sealed = app::sealed_credentials(&settings).await.map_err(CliError::Failed)?;
-            let moved = Arc::new(sealed).rotate_keys().await.map_err(CliError::failed("the key was not replaced"))?;
+            let moved = Arc::new(sealed)
+                .rotate_keys(&Origin::console())
+                .await
+                .map_err(CliError::failed("the key was not replaced"))?;
             output::say(&format!("Credentials of {moved} endpoints are sealed with a new key.\n"))
         }
     }

@@ -17,6 +17,7 @@ use super::paint::Paint;
 use super::settings::SettingsArguments;
 use super::table::{self, Cell};
 use crate::app;
+use crate::audit::Origin;
 use crate::clock::SystemClock;
 use crate::identity::{ApiToken, Keyring, Role, Scope, TokenDraft};
 use crate::store::Store;
@@ -144,7 +145,10 @@ async fn change_locally(arguments: &TokensArguments, store: &Arc<dyn Store>, pai
                 expires_at: create.days.map(|days| now + TimeDelta::days(days)),
                 created_by: Some("local".to_owned()),
             };
-            let (text, token) = keyring.create(draft).await.map_err(CliError::failed("the token could not be made"))?;
+            let (text, token) = keyring
+                .create(draft, &Origin::console())
+                .await
+                .map_err(CliError::failed("the token could not be made"))?;
             let mut view = view(&token, now);
             view["token"] = json!(text.expose_secret());
             created(&view, arguments.output)
@@ -153,7 +157,7 @@ async fn change_locally(arguments: &TokensArguments, store: &Arc<dyn Store>, pai
             let items: Vec<Value> = keyring.list().iter().map(|token| view(token, now)).collect();
             listed(&json!({ "items": items }), arguments.output, paint)
         }
-        Command::Revoke { id } => match keyring.revoke(*id).await.map_err(failed())? {
+        Command::Revoke { id } => match keyring.revoke(*id, &Origin::console()).await.map_err(failed())? {
             true => Ok(()),
             false => Err(CliError::NotFound(format!("no token {id} is valid"))),
         },

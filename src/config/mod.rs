@@ -22,8 +22,8 @@ pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::{
-    AllowLoopback, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat,
-    Monitor, PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
+    AllowLoopback, Audit, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log,
+    LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
 };
 
 /// The defaults, as they stand in `config/default.yaml`.
@@ -59,6 +59,8 @@ pub struct Settings {
     pub recorder: Recorder,
     /// How long history is kept.
     pub history: History,
+    /// The audit log.
+    pub audit: Audit,
     /// Names on the event bus.
     pub events: Events,
     /// The registry of clusters.

@@ -309,6 +309,16 @@ pub struct History {
     pub events_retention_days: u32,
 }
 
+/// The audit log.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Audit {
+    /// Days for which rows are kept.
+    pub retention_days: u32,
+    /// Refused requests told one by one, a second.
+    pub refusals_per_second: u32,
+}
+
 /// Names on the event bus.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -187,6 +187,8 @@ impl Checks<'_> {
         for (key, value) in days {
             self.within(key, value, 1, TEN_YEARS);
         }
+        self.within("audit.retention_days", settings.audit.retention_days, 1, TEN_YEARS);
+        self.within("audit.refusals_per_second", settings.audit.refusals_per_second, 4, 10_000);
         self.within("registry.reconcile_seconds", settings.registry.reconcile, MILLISECOND, DAY);
     }
 

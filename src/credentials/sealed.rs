@@ -16,12 +16,16 @@ use secrecy::{
     zeroize::{Zeroize, Zeroizing},
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::{
     AuthType, Binding, Change, ClientCertificate, Credential, CredentialStore, Found, KeyError, KeySource, Keyring,
     Part, keys,
 };
-use crate::store::{SealedRow, Store};
+use crate::{
+    audit::{Action, Origin},
+    store::{AuditEntry, SealedRow, Store},
+};
 
 /// Rows read or re-sealed at once.
 const BATCH: u32 = 500;
@@ -51,22 +55,29 @@ impl SealedStore {
     ///
     /// # Errors
     /// [`RotationError::Unopened`] names a cluster whose row does not open; the old key stays then.
-    pub async fn rotate_keys(&self) -> Result<u64, RotationError> {
+    pub async fn rotate_keys(&self, by: &Origin) -> Result<u64, RotationError> {
         *self.keyring.write() = self.source.begin_rotation()?;
         let mut moved = 0;
         // Until nothing is left: a writer that did not see the new key may still have used the old one.
         loop {
-            let pass = self.reseal_all().await?;
+            let pass = self.reseal_all(by).await?;
             moved += pass;
             if pass == 0 {
                 break;
             }
         }
         *self.keyring.write() = self.source.end_rotation()?;
+        self.store.append_audit(&[self.rotated(by, moved, true)]).await?;
         Ok(moved)
     }
 
-    async fn reseal_all(&self) -> Result<u64, RotationError> {
+    /// What the audit log tells of a key's rotation, or of a part of it.
+    fn rotated(&self, by: &Origin, rows: u64, complete: bool) -> AuditEntry {
+        let entry = by.did(Action::KeysRotate, self.clock.wall()).of_object(self.keys().current_id());
+        entry.with("rows", json!(rows)).with("complete", json!(complete))
+    }
+
+    async fn reseal_all(&self, by: &Origin) -> Result<u64, RotationError> {
         let (mut moved, mut after) = (0, None);
         loop {
             let rows = self.store.sealed_credentials(after, BATCH).await?;
@@ -75,7 +86,9 @@ impl SealedStore {
             let keyring = self.keys();
             let old = rows.iter().filter(|row| row.key_id != keyring.current_id());
             let again = old.map(|row| reseal(&keyring, row).ok_or(RotationError::Unopened(row.cluster_id)));
-            moved += self.store.reseal_credentials(&again.collect::<Result<Vec<_>, _>>()?).await?;
+            let again = again.collect::<Result<Vec<_>, _>>()?;
+            let told = self.rotated(by, again.len() as u64, false);
+            moved += self.store.reseal_credentials(&again, &[told]).await?;
         }
     }
 
@@ -150,11 +163,17 @@ impl CredentialStore for SealedStore {
         Ok(found.into_iter().collect())
     }
 
-    async fn write(&self, id: ClusterId, change: &Change, events: &[Arc<Event>]) -> Result<(), StoreError> {
+    async fn write(
+        &self,
+        id: ClusterId,
+        change: &Change,
+        events: &[Arc<Event>],
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError> {
         let keyring = self.fresh_keys();
         let rows = change.put.iter().map(|(kind, part)| self.seal(&keyring, id, *kind, part));
         let rows = rows.collect::<Result<Vec<_>, _>>()?;
-        self.store.write_credentials(id, &rows, &change.gone, events).await
+        self.store.write_credentials(id, &rows, &change.gone, events, audit).await
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use fleetbeat_actors::{event::Event, health::Endpoint, ports::StoreError, roll::ClusterId};
 
 use super::{Credential, Part};
+use crate::store::AuditEntry;
 
 /// What of a cluster's credentials changes.
 #[derive(Clone, Debug, Default)]
@@ -25,9 +26,16 @@ pub trait CredentialStore: Send + Sync + 'static {
     /// Everything that is kept.
     async fn load(&self) -> Result<Vec<Found>, StoreError>;
 
-    /// Makes a change, with the events that tell of it in the same transaction where the store has one.
+    /// Makes a change, with the events and the entries of the audit log that tell of it: in the same transaction where the
+    /// store has one.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the cluster is not registered; nothing was written then.
-    async fn write(&self, id: ClusterId, change: &Change, events: &[Arc<Event>]) -> Result<(), StoreError>;
+    async fn write(
+        &self,
+        id: ClusterId,
+        change: &Change,
+        events: &[Arc<Event>],
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError>;
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use secrecy::ExposeSecret;
 
 use super::{Keyring, Presented, Role, Scope, TokenDraft};
+use crate::audit::Origin;
 
 /// Name of the file in the data directory.
 pub const FIRST_TOKEN_FILE: &str = "admin-token";
@@ -34,7 +35,7 @@ pub async fn first_token(keyring: &Keyring, data_dir: &Path) -> anyhow::Result<O
         expires_at: None,
         created_by: None,
     };
-    if let Err(error) = keyring.keep(&presented, draft).await {
+    if let Err(error) = keyring.keep(&presented, draft, &Origin::system("first start")).await {
         // The file would name a token that nobody accepts.
         let _ = std::fs::remove_file(&path);
         return Err(error).context("the first token cannot be stored");

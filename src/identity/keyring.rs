@@ -6,11 +6,15 @@ use chrono::{DateTime, SubsecRound, Utc};
 use fleetbeat_actors::ports::{Clock, StoreError};
 use parking_lot::RwLock;
 use secrecy::SecretString;
+use serde_json::json;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{ApiToken, Presented, Role, Scope};
-use crate::store::{Store, StoredToken};
+use crate::{
+    audit::{Action, Origin},
+    store::{AuditEntry, Store, StoredToken},
+};
 
 /// Most tokens that are kept, revoked and expired ones included.
 pub const MAX_TOKENS: usize = 10_000;
@@ -114,14 +118,19 @@ impl Keyring {
     ///
     /// # Errors
     /// [`KeyError`]
-    pub async fn create(&self, draft: TokenDraft) -> Result<(SecretString, Arc<ApiToken>), KeyError> {
+    pub async fn create(&self, draft: TokenDraft, by: &Origin) -> Result<(SecretString, Arc<ApiToken>), KeyError> {
         let presented = Presented::generate().ok_or(KeyError::NoRandomness)?;
-        let token = self.keep(&presented, draft).await?;
+        let token = self.keep(&presented, draft, by).await?;
         Ok((presented.reveal(), token))
     }
 
     /// Keeps a token that was made already.
-    pub(super) async fn keep(&self, presented: &Presented, draft: TokenDraft) -> Result<Arc<ApiToken>, KeyError> {
+    pub(super) async fn keep(
+        &self,
+        presented: &Presented,
+        draft: TokenDraft,
+        by: &Origin,
+    ) -> Result<Arc<ApiToken>, KeyError> {
         let _turn = self.turn.lock().await;
         if self.tokens.read().len() >= MAX_TOKENS {
             return Err(KeyError::Full);
@@ -137,7 +146,7 @@ impl Keyring {
             expires_at: draft.expires_at,
             revoked_at: None,
         };
-        self.store.insert_token(&stored).await?;
+        self.store.insert_token(&stored, &[made(&stored, by)]).await?;
         let token = ApiToken::of_store(stored).ok_or_else(|| StoreError::Broken("a new token is not read".into()))?;
         let token = Arc::new(token);
         self.tokens.write().insert(token.id, Arc::clone(&token));
@@ -148,10 +157,11 @@ impl Keyring {
     ///
     /// # Errors
     /// The store's; if it is in doubt, the token is dead in memory all the same.
-    pub async fn revoke(&self, id: Uuid) -> Result<bool, StoreError> {
+    pub async fn revoke(&self, id: Uuid, by: &Origin) -> Result<bool, StoreError> {
         let _turn = self.turn.lock().await;
         let now = self.clock.wall().trunc_subsecs(3);
-        let revoked = self.store.revoke_token(id, now).await;
+        let told = by.did(Action::TokenRevoke, now).of_object(&id.to_string());
+        let revoked = self.store.revoke_token(id, now, &[told]).await;
         if matches!(revoked, Ok(true) | Err(StoreError::Unavailable { doubtful: true, .. })) {
             let mut tokens = self.tokens.write();
             if let Some(token) = tokens.get(&id).map(|token| token.revoked(now)) {
@@ -160,4 +170,11 @@ impl Keyring {
         }
         revoked
     }
+}
+
+/// What the audit log tells of a new token: nothing of its secret.
+fn made(token: &StoredToken, by: &Origin) -> AuditEntry {
+    let entry = by.did(Action::TokenCreate, token.created_at).of_object(&token.id.to_string());
+    let entry = entry.with("name", json!(token.name)).with("role", json!(token.role));
+    entry.with("scope", json!(token.scope)).with("expires_at", json!(token.expires_at))
 }

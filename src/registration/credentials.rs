@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     board::Entry,
     event::{EventDraft, EventType},
@@ -16,7 +17,12 @@ use super::{
     invalid::{Detail, Invalid},
     write::{Registration, detached},
 };
-use crate::credentials::{Binding, Change, Credential, Lookup, Part};
+use crate::{
+    audit::Action,
+    credentials::{Binding, Change, Credential, Lookup, Part},
+    identity::Author,
+    store::AuditEntry,
+};
 
 /// What a proof may take beyond the cluster's own deadline: waiting for permits.
 const PROOF_SLACK: Duration = Duration::from_secs(10);
@@ -41,6 +47,49 @@ pub enum Verdict {
     NotRun(NotRun),
     /// There is no credential for it.
     Skipped,
+}
+
+/// What is done to stored credentials, and for whom.
+struct Deed {
+    kind: DeedKind,
+    /// Would it have been done even if the cluster had refused them?
+    forced: bool,
+    by: Author,
+}
+
+#[derive(Clone, Copy)]
+enum DeedKind {
+    Upload(Upload),
+    Delete,
+}
+
+impl DeedKind {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Upload(Upload::Whole) => "uploaded",
+            Self::Upload(Upload::Rotation) => "rotated",
+            Self::Delete => "deleted",
+        }
+    }
+
+    const fn action(self) -> Action {
+        match self {
+            Self::Upload(Upload::Whole) => Action::CredentialsUpload,
+            Self::Upload(Upload::Rotation) => Action::CredentialsRotate,
+            Self::Delete => Action::CredentialsDelete,
+        }
+    }
+}
+
+impl Deed {
+    /// What the audit log tells of it: which endpoints, nothing of what opens them.
+    fn tell(&self, cluster: &Cluster, change: &Change, at: DateTime<Utc>) -> AuditEntry {
+        let words = |kinds: &mut dyn Iterator<Item = Endpoint>| kinds.map(|kind| kind.as_str()).collect::<Vec<_>>();
+        let put = words(&mut change.put.iter().map(|(kind, _)| *kind));
+        let entry = self.by.origin.did(self.kind.action(), at).of_cluster(cluster.id).of_object(&cluster.name);
+        let entry = entry.with("set", json!(put)).with("removed", json!(words(&mut change.gone.iter().copied())));
+        entry.with("forced", json!(self.forced))
+    }
 }
 
 /// Credentials with what their proof found.
@@ -92,6 +141,7 @@ impl Registration {
         given: Given,
         upload: Upload,
         force: bool,
+        by: Author,
     ) -> Result<Proven, CredentialError> {
         let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
         let stored = match upload {
@@ -109,8 +159,8 @@ impl Registration {
             Upload::Whole => Endpoint::ALL.into_iter().filter(|kind| !new.contains(kind)).collect(),
             Upload::Rotation => Vec::new(),
         };
-        let action = if upload == Upload::Whole { "uploaded" } else { "rotated" };
-        self.write_credentials(id, Change { put: parts, gone }, action).await?;
+        let deed = Deed { kind: DeedKind::Upload(upload), forced: force, by };
+        self.write_credentials(id, Change { put: parts, gone }, deed).await?;
         Ok(proven)
     }
 
@@ -129,13 +179,14 @@ impl Registration {
     ///
     /// # Errors
     /// As for [`Registration::validate_credentials`].
-    pub async fn delete_credentials(self: &Arc<Self>, id: ClusterId) -> Result<(), CredentialError> {
+    pub async fn delete_credentials(self: &Arc<Self>, id: ClusterId, by: Author) -> Result<(), CredentialError> {
         self.board.get(id).ok_or(WriteError::NotFound(id))?;
         if matches!(self.vault.get(id), Lookup::None) {
             return Err(CredentialError::NotFound(id));
         }
         let change = Change { put: Vec::new(), gone: Endpoint::ALL.to_vec() };
-        Ok(self.write_credentials(id, change, "deleted").await?)
+        let deed = Deed { kind: DeedKind::Delete, forced: false, by };
+        Ok(self.write_credentials(id, change, deed).await?)
     }
 
     /// The stored credentials as they are now.
@@ -164,14 +215,9 @@ impl Registration {
         Proven { entry, credential, verdicts: verdicts.collect() }
     }
 
-    async fn write_credentials(
-        self: &Arc<Self>,
-        id: ClusterId,
-        change: Change,
-        action: &'static str,
-    ) -> Result<(), WriteError> {
+    async fn write_credentials(self: &Arc<Self>, id: ClusterId, change: Change, deed: Deed) -> Result<(), WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.write_credentials_now(id, change, action).await }).await?;
+        detached(async move { this.write_credentials_now(id, change, &deed).await }).await?;
         let this = Arc::clone(self);
         // The answer does not wait for it; the next check of its own would find the new credentials as well.
         tokio::spawn(async move {
@@ -181,7 +227,7 @@ impl Registration {
         Ok(())
     }
 
-    async fn write_credentials_now(&self, id: ClusterId, change: Change, action: &str) -> Result<(), WriteError> {
+    async fn write_credentials_now(&self, id: ClusterId, change: Change, deed: &Deed) -> Result<(), WriteError> {
         let turn = self.turn().await?;
         let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
         let moved = |(kind, part): &(Endpoint, Arc<Part>)| part.bound_to != Binding::of_endpoint(&entry.cluster, *kind);
@@ -198,8 +244,9 @@ impl Registration {
         let kept = change.gone.iter().fold(before, |all, kind| all.without(*kind));
         let after = change.put.iter().fold(kept, |all, (kind, part)| all.with(*kind, Arc::clone(part)));
         let mut pen = self.outbox.pen(turn.left()).await?;
-        let event = pen.write(self.told(&entry.cluster, &after, action))?;
-        let done = turn.store(self.vault.store().write(id, &change, &[event])).await;
+        let event = pen.write(self.told(&entry.cluster, &after, deed.kind.word()))?;
+        let audit = [deed.tell(&entry.cluster, &change, self.now())];
+        let done = turn.store(self.vault.store().write(id, &change, &[event], &audit)).await;
         self.settle(pen, done, id)?;
         self.vault.memory().put(id, after);
         Ok(())

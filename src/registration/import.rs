@@ -13,9 +13,9 @@ use super::{
     error::WriteError,
     invalid::Invalid,
     spec::Spec,
-    write::{Registration, detached, registered},
+    write::{Registration, created, detached, registered},
 };
-use crate::identity::Author;
+use crate::{audit::Action, identity::Author};
 
 /// Most clusters of one import.
 pub const MAX_IMPORT: usize = 1_000;
@@ -147,13 +147,15 @@ impl Registration {
         let mut pen = self.outbox.pen(turn.left()).await?;
         let mut rows = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
+        let mut audit = Vec::with_capacity(batch.len());
         for (_, spec) in batch {
             let cluster = Arc::new(spec.clone().enrol(now, by.who.clone()));
             events.push(pen.write(registered(&cluster, now))?);
+            audit.push(created(Action::ClusterImport, &cluster, by));
             rows.push((cluster, Status::unknown(now)));
         }
         let first = rows.first().map_or(ClusterId::FLEET, |(cluster, _)| cluster.id);
-        let done: Result<(), StoreError> = turn.store(self.store.insert(&rows, &events)).await;
+        let done: Result<(), StoreError> = turn.store(self.store.insert(&rows, &events, &audit)).await;
         self.settle(pen, done, first)?;
         tracing::info!(clusters = rows.len(), "clusters registered by an import");
         for (cluster, _) in &rows {
@@ -173,7 +175,7 @@ impl Registration {
         if let Some(error) = down {
             return ImportOutcome::Failed(error.clone());
         }
-        match self.change_now(id, Change::Fields(fields), None, by).await {
+        match self.change_now(id, Change::Fields(fields), None, by, Action::ClusterImport).await {
             Ok(written) if written.changed => ImportOutcome::Updated(id),
             Ok(_) => ImportOutcome::Unchanged(id),
             Err(error) => {

@@ -19,7 +19,12 @@ use tokio::{
 };
 
 use super::{change::Change, error::WriteError, spec::Spec, watch::Watch};
-use crate::{credentials::Vault, identity::Author, store::Store};
+use crate::{
+    audit::Action,
+    credentials::Vault,
+    identity::Author,
+    store::{AuditEntry, Store},
+};
 
 /// A write is answered within this time, whatever the store does.
 const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
@@ -109,7 +114,7 @@ impl Registration {
         by: Author,
     ) -> Result<Written, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.change_now(id, change, expected, &by).await }).await
+        detached(async move { this.change_now(id, change, expected, &by, Action::ClusterUpdate).await }).await
     }
 
     /// Removes a cluster. Its events stay in the log.
@@ -144,7 +149,8 @@ impl Registration {
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let event = pen.write(registered(&cluster, now))?;
         let rows = [(Arc::clone(&cluster), Status::unknown(now))];
-        let done = turn.store(self.store.insert(&rows, &[event])).await;
+        let told = [created(Action::ClusterCreate, &cluster, by)];
+        let done = turn.store(self.store.insert(&rows, &[event], &told)).await;
         self.settle(pen, done, cluster.id)?;
         let entry = self.show_new(&cluster);
         self.engine.poke(cluster.id);
@@ -158,6 +164,7 @@ impl Registration {
         change: Change,
         expected: Option<Precondition>,
         by: &Author,
+        action: Action,
     ) -> Result<Written, WriteError> {
         let turn = self.turn().await?;
         let entry = self.at_generation(id, expected, by)?;
@@ -172,12 +179,15 @@ impl Registration {
         }
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let mut events = vec![pen.write(updated(&cluster, &fields, now))?];
+        let mut audit = vec![changed(action, &cluster, &fields, by)];
         let (mut unbound, mut rest) = (Vec::new(), None);
         if let Some((gone, left, draft)) = self.unbound_by(&cluster) {
             events.push(pen.write(draft)?);
+            audit.push(invalidated(&cluster, &gone, by));
             (unbound, rest) = (gone, Some(left));
         }
-        let done = turn.store(self.store.update(&cluster, entry.cluster.generation, &events, &unbound)).await;
+        let update = self.store.update(&cluster, entry.cluster.generation, &events, &unbound, &audit);
+        let done = turn.store(update).await;
         self.settle(pen, done, id)?;
         if let Some(rest) = rest {
             self.vault.memory().put(id, rest);
@@ -194,7 +204,8 @@ impl Registration {
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let event = pen.write(deleted(&entry.cluster, self.now()))?;
         let known = expected.map(|Precondition(generation)| generation);
-        match turn.store(self.store.delete(id, known, &event)).await {
+        let told = by.origin.did(Action::ClusterDelete, self.now()).of_cluster(id).of_object(&entry.cluster.name);
+        match turn.store(self.store.delete(id, known, &event, &[told])).await {
             Ok(()) => pen.commit_and_forget(id),
             failed => self.settle(pen, failed, id)?,
         }
@@ -268,6 +279,23 @@ pub(super) async fn detached<T: Send + 'static>(
         tracing::error!(%panic, "a write died");
         Err(WriteError::Internal)
     })
+}
+
+/// What the audit log tells of a new cluster.
+pub(super) fn created(action: Action, cluster: &Cluster, by: &Author) -> AuditEntry {
+    let entry = by.origin.did(action, cluster.created_at).of_cluster(cluster.id).of_object(&cluster.name);
+    entry.with("generation", json!(cluster.generation))
+}
+
+fn changed(action: Action, cluster: &Cluster, fields: &[String], by: &Author) -> AuditEntry {
+    let entry = by.origin.did(action, cluster.updated_at).of_cluster(cluster.id).of_object(&cluster.name);
+    entry.with("generation", json!(cluster.generation)).with("fields", json!(fields))
+}
+
+fn invalidated(cluster: &Cluster, gone: &[Endpoint], by: &Author) -> AuditEntry {
+    let at = cluster.updated_at;
+    let entry = by.origin.did(Action::CredentialsInvalidate, at).of_cluster(cluster.id).of_object(&cluster.name);
+    entry.with("endpoints", json!(gone.iter().map(|kind| kind.as_str()).collect::<Vec<_>>()))
 }
 
 /// The event that tells of a new cluster.

@@ -13,6 +13,8 @@ use fleetbeat_actors::{
 };
 use uuid::Uuid;
 
+use super::audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
+
 /// Which events to read.
 #[derive(Clone, Debug, Default)]
 pub struct EventFilter {
@@ -128,21 +130,91 @@ pub trait Keys: Send + Sync + 'static {
     /// All of them, revoked and expired ones too, the oldest first.
     async fn tokens(&self) -> Result<Vec<StoredToken>, StoreError>;
 
-    /// Keeps a new one.
-    async fn insert_token(&self, token: &StoredToken) -> Result<(), StoreError>;
+    /// Keeps a new one, and tells of it in the audit log.
+    async fn insert_token(&self, token: &StoredToken, audit: &[AuditEntry]) -> Result<(), StoreError>;
 
-    /// Revokes one. False when there is none that was not revoked already.
-    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError>;
+    /// Revokes one, and tells of it in the audit log. False, and nothing told, when there is none that was not revoked
+    /// already.
+    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>, audit: &[AuditEntry]) -> Result<bool, StoreError>;
 }
 
-/// The store. Every method returns within the store's own time limits (2 s by default), whatever the server does.
+/// In which order rows of the audit log are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuditOrder {
+    /// As they were written.
+    OldestFirst,
+    /// The other way round.
+    #[default]
+    NewestFirst,
+}
+
+/// Which rows of the audit log to read.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// Only rows after this position.
+    pub after: Option<i64>,
+    /// Only rows before this position.
+    pub before: Option<i64>,
+    /// Only of this actor.
+    pub actor: Option<String>,
+    /// Only of this action.
+    pub action: Option<String>,
+    /// Only of this outcome.
+    pub outcome: Option<AuditOutcome>,
+    /// Only about this cluster.
+    pub cluster_id: Option<ClusterId>,
+    /// Only of this request.
+    pub request_id: Option<String>,
+    /// Only from this time on.
+    pub from: Option<DateTime<Utc>>,
+    /// Only before this time.
+    pub to: Option<DateTime<Utc>>,
+    /// In which order.
+    pub order: AuditOrder,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// Where the chain begins and ends, as it was noted apart from its rows. `None`: somebody removed the note.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditEnds {
+    /// The last row that the janitor removed.
+    pub anchor: Option<AuditLink>,
+    /// The newest row.
+    pub head: Option<AuditLink>,
+}
+
+/// The audit log: rows chained by their hashes, appended in the transaction of what they tell of.
 #[async_trait]
-pub trait Store: Roll + Ledger + EventLog + Keys {
+pub trait AuditLog: Send + Sync + 'static {
+    /// Appends entries that tell of no change of the database.
+    async fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError>;
+
+    /// Rows by filter.
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError>;
+
+    /// Where the chain begins and ends.
+    async fn audit_ends(&self) -> Result<AuditEnds, StoreError>;
+
+    /// Removes up to `batch` rows from the beginning of the chain, up to the first that is not older than `before`; keeps
+    /// the last of them as the anchor, and tells of it. Returns how many went.
+    async fn prune_audit(&self, before: DateTime<Utc>, batch: u32, now: DateTime<Utc>) -> Result<u64, StoreError>;
+}
+
+/// The store. A change made for somebody takes the entries of the audit log that tell of it; none is for what the engine does of
+/// itself. Every method returns within the store's own time limits (2 s by default), whatever the server does.
+#[async_trait]
+pub trait Store: Roll + Ledger + EventLog + Keys + AuditLog {
     /// Registers clusters with the events that tell of it, all in one transaction.
     ///
     /// # Errors
     /// [`StoreError::NameTaken`] names the first name that is registered already; nothing was written then.
-    async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError>;
+    async fn insert(
+        &self,
+        clusters: &[(Arc<Cluster>, Status)],
+        events: &[Arc<Event>],
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError>;
 
     /// Replaces a cluster's metadata, if the stored generation is `expected`, with the events that tell of it, and removes
     /// the sealed credentials of these endpoints.
@@ -155,13 +227,20 @@ pub trait Store: Roll + Ledger + EventLog + Keys {
         expected: i64,
         events: &[Arc<Event>],
         unbound: &[Endpoint],
+        audit: &[AuditEntry],
     ) -> Result<(), StoreError>;
 
     /// Removes a cluster with its status, transitions and rollups. Its events stay.
     ///
     /// # Errors
     /// As for [`Store::update`]; `expected` is not compared when `None`.
-    async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError>;
+    async fn delete(
+        &self,
+        id: ClusterId,
+        expected: Option<i64>,
+        event: &Arc<Event>,
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError>;
 
     /// Appends events that tell of no change of a row (`MONITOR_DEGRADED`, `OBSERVATION_GAP`), with gaps to keep.
     async fn append(&self, events: &[Arc<Event>], gaps: &[Gap]) -> Result<(), StoreError>;
@@ -211,11 +290,12 @@ pub trait Store: Roll + Ledger + EventLog + Keys {
         put: &[SealedRow],
         gone: &[Endpoint],
         events: &[Arc<Event>],
+        audit: &[AuditEntry],
     ) -> Result<(), StoreError>;
 
     /// Replaces the seal of rows that still have the nonce given with each; the others were written anew meanwhile. Returns
     /// how many were replaced.
-    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)]) -> Result<u64, StoreError>;
+    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)], audit: &[AuditEntry]) -> Result<u64, StoreError>;
 
     /// Does it answer?
     async fn ping(&self) -> Result<(), StoreError>;

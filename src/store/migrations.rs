@@ -16,6 +16,7 @@ pub(super) const SQLITE: &[Script] = &[
     (1, "roll and log", include_str!("../../migrations/sqlite/0001_roll_and_log.sql")),
     (2, "credentials", include_str!("../../migrations/sqlite/0002_credentials.sql")),
     (3, "API tokens", include_str!("../../migrations/sqlite/0003_api_tokens.sql")),
+    (4, "audit", include_str!("../../migrations/sqlite/0004_audit.sql")),
 ];
 
 /// Migrations of PostgreSQL.
@@ -23,6 +24,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (1, "roll and log", include_str!("../../migrations/postgres/0001_roll_and_log.sql")),
     (2, "credentials", include_str!("../../migrations/postgres/0002_credentials.sql")),
     (3, "API tokens", include_str!("../../migrations/postgres/0003_api_tokens.sql")),
+    (4, "audit", include_str!("../../migrations/postgres/0004_audit.sql")),
 ];
 
 /// A migrator for one backend.

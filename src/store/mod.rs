@@ -1,5 +1,6 @@
 //! What fleetbeat keeps: one contract, two backends.
 
+pub mod audit;
 mod contract;
 mod failure;
 mod migrations;
@@ -10,7 +11,11 @@ mod sqlite;
 
 use std::sync::Arc;
 
-pub use contract::{EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken, StoredTransition};
+pub use audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
+pub use contract::{
+    AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
+    StoredTransition,
+};
 pub use options::{OpenError, Place, StoreOptions};
 
 /// Opens the store that the options name, migrated to this binary's version.

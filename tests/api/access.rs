@@ -6,7 +6,10 @@ use axum::{
     body::{Body, BodyDataStream, Bytes, to_bytes},
     http::{Request, StatusCode},
 };
-use fleetbeat::identity::{Role, Scope};
+use fleetbeat::{
+    audit::Origin,
+    identity::{Role, Scope},
+};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
@@ -14,7 +17,7 @@ use tower::ServiceExt;
 use crate::house::{Answer, House};
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 35] = [
+const TABLE: [(&str, &str, &str); 37] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
@@ -49,6 +52,8 @@ const TABLE: [(&str, &str, &str); 35] = [
     ("GET", "/api/v1/tokens", "fleet-admin"),
     ("POST", "/api/v1/tokens", "fleet-admin"),
     ("DELETE", "/api/v1/tokens/{id}", "fleet-admin"),
+    ("GET", "/api/v1/audit", "fleet-admin"),
+    ("GET", "/api/v1/audit/verification", "fleet-admin"),
     ("GET", "/api/v1/openapi.json", "none"),
 ];
 const LIVE: &str = "/api/v1/events/stream";
@@ -321,7 +326,7 @@ async fn a_live_stream_shows_only_what_is_in_scope_and_ends_when_its_token_is_re
         heard.push_str(&String::from_utf8_lossy(&next(&mut chunks).await.expect("a chunk")));
     }
     let id = fleet.house.keyring.list().last().unwrap().id;
-    assert!(fleet.house.keyring.revoke(id).await.unwrap());
+    assert!(fleet.house.keyring.revoke(id, &Origin::console()).await.unwrap());
     let path = format!("/api/v1/clusters/{}", fleet.mine);
     let body = json!({ "display_name": "after the revocation" });
     assert_eq!(fleet.house.as_bearer(&admin, "PUT", &path, body).await.status, StatusCode::OK);

@@ -13,6 +13,7 @@ use axum::{
 };
 use fleetbeat::{
     api::{ApiParts, Dependency, Vitals, router},
+    audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
     registration::{Registration, Watch},
@@ -54,6 +55,8 @@ pub struct House {
     pub foresight: Arc<Foresight>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
+    /// Who did what.
+    pub journal: Arc<Journal>,
     /// The tokens.
     pub keyring: Arc<Keyring>,
     directory: TempDir,
@@ -181,6 +184,7 @@ impl House {
         if guarded {
             identity = identity.with_tokens(Arc::clone(&keyring));
         }
+        let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), JournalRules::default()));
         let (stop, stopping) = watch::channel(false);
         let router = router(ApiParts {
             board: Arc::clone(engine.board()),
@@ -191,11 +195,12 @@ impl House {
             engine: Arc::clone(&engine) as Arc<dyn Watch>,
             clock,
             identity,
+            journal: Arc::clone(&journal),
             vitals: Arc::new(vitals),
             metrics,
             stopping,
         });
-        Self { router, fleet, engine, store, stop, memory, judge, registration, foresight, keyring, directory }
+        Self { router, fleet, engine, store, stop, memory, judge, registration, foresight, journal, keyring, directory }
     }
 
     /// The database's file.
@@ -214,7 +219,7 @@ impl House {
     /// A new token of this role and scope; its text.
     pub async fn token(&self, role: Role, scope: Scope) -> String {
         let draft = TokenDraft { name: "of a test".to_owned(), role, scope, expires_at: None, created_by: None };
-        self.keyring.create(draft).await.unwrap().0.expose_secret().to_owned()
+        self.keyring.create(draft, &Origin::console()).await.unwrap().0.expose_secret().to_owned()
     }
 
     /// Any request with a bearer token and, where not null, a JSON body.

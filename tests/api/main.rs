@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod audit;
 mod bad_input;
 mod clusters;
 mod credentials;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use fleetbeat::{
+    audit::Origin,
     credentials::{
         AuthType, Binding, Change, ClientCertificate, Credential, CredentialStore, KeySource, Part, RotationError,
         SealedStore,
@@ -82,10 +83,10 @@ pub async fn what_is_kept_comes_back_as_it_was(backend: Backend) {
         ..part("api")
     };
     let change = Change { put: vec![(Endpoint::ApiServer, Arc::new(whole))], ..Change::default() };
-    bench.sealed.write(clusters[0].id, &change, &[event(clusters[0].id, 50, 2)]).await.unwrap();
+    bench.sealed.write(clusters[0].id, &change, &[event(clusters[0].id, 50, 2)], &[]).await.unwrap();
     let change = put(&[(Endpoint::Prometheus, "metrics"), (Endpoint::Loki, "logs")]);
-    bench.sealed.write(clusters[0].id, &change, &[]).await.unwrap();
-    bench.sealed.write(clusters[1].id, &put(&[(Endpoint::ApiServer, "other")]), &[]).await.unwrap();
+    bench.sealed.write(clusters[0].id, &change, &[], &[]).await.unwrap();
+    bench.sealed.write(clusters[1].id, &put(&[(Endpoint::ApiServer, "other")]), &[], &[]).await.unwrap();
     let found = bench.found().await;
     assert_eq!(found.len(), 2);
     let one = found.iter().find(|(id, _)| *id == clusters[0].id).unwrap().1.clone().unwrap();
@@ -102,23 +103,24 @@ pub async fn parts_are_replaced_and_removed_one_by_one(backend: Backend) {
     let bench = Bench::of(backend).await;
     let id = register(&*bench.store, &["one"], 10).await[0].id;
     let both = put(&[(Endpoint::ApiServer, "a"), (Endpoint::Loki, "l")]);
-    bench.sealed.write(id, &both, &[]).await.unwrap();
+    bench.sealed.write(id, &both, &[], &[]).await.unwrap();
     let change = Change { gone: vec![Endpoint::Loki, Endpoint::Tempo], ..put(&[(Endpoint::ApiServer, "b")]) };
-    bench.sealed.write(id, &change, &[]).await.unwrap();
+    bench.sealed.write(id, &change, &[], &[]).await.unwrap();
     let kept = bench.found().await.remove(0).1.unwrap();
     assert_eq!((token(&kept, Endpoint::ApiServer), kept.parts().count()), (Some("b"), 1));
-    bench.sealed.write(id, &Change { gone: vec![Endpoint::ApiServer], ..Change::default() }, &[]).await.unwrap();
+    bench.sealed.write(id, &Change { gone: vec![Endpoint::ApiServer], ..Change::default() }, &[], &[]).await.unwrap();
     assert!(bench.found().await.is_empty());
 }
 
 pub async fn an_unregistered_cluster_keeps_nothing(backend: Backend) {
     let bench = Bench::of(backend).await;
     let stranger = ClusterId::generate();
-    let refused = bench.sealed.write(stranger, &put(&[(Endpoint::ApiServer, "a")]), &[event(stranger, 9, 1)]).await;
+    let refused =
+        bench.sealed.write(stranger, &put(&[(Endpoint::ApiServer, "a")]), &[event(stranger, 9, 1)], &[]).await;
     assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
     let one = register(&*bench.store, &["one"], 10).await.remove(0);
-    bench.sealed.write(one.id, &put(&[(Endpoint::ApiServer, "a")]), &[]).await.unwrap();
-    bench.store.delete(one.id, None, &event(one.id, 60, 2)).await.unwrap();
+    bench.sealed.write(one.id, &put(&[(Endpoint::ApiServer, "a")]), &[], &[]).await.unwrap();
+    bench.store.delete(one.id, None, &event(one.id, 60, 2), &[]).await.unwrap();
     assert!(bench.found().await.is_empty(), "a deleted cluster's credentials go with it");
 }
 
@@ -126,9 +128,9 @@ pub async fn a_change_of_the_cluster_takes_what_it_unbinds(backend: Backend) {
     let bench = Bench::of(backend).await;
     let one = register(&*bench.store, &["one"], 10).await.remove(0);
     let both = put(&[(Endpoint::ApiServer, "a"), (Endpoint::Loki, "l")]);
-    bench.sealed.write(one.id, &both, &[]).await.unwrap();
+    bench.sealed.write(one.id, &both, &[], &[]).await.unwrap();
     let changed = fleetbeat_actors::roll::Cluster { generation: 2, ..(*one).clone() };
-    bench.store.update(&changed, 1, &[event(one.id, 60, 2)], &[Endpoint::ApiServer]).await.unwrap();
+    bench.store.update(&changed, 1, &[event(one.id, 60, 2)], &[Endpoint::ApiServer], &[]).await.unwrap();
     let kept = bench.found().await.remove(0).1.unwrap();
     assert_eq!((kept.parts().count(), token(&kept, Endpoint::Loki)), (1, Some("l")));
 }
@@ -136,23 +138,23 @@ pub async fn a_change_of_the_cluster_takes_what_it_unbinds(backend: Backend) {
 pub async fn a_row_that_was_moved_or_changed_does_not_open(backend: Backend) {
     let bench = Bench::of(backend).await;
     let clusters = register(&*bench.store, &["one", "two"], 10).await;
-    bench.sealed.write(clusters[0].id, &put(&[(Endpoint::ApiServer, "a")]), &[]).await.unwrap();
+    bench.sealed.write(clusters[0].id, &put(&[(Endpoint::ApiServer, "a")]), &[], &[]).await.unwrap();
     let row = bench.store.sealed_credentials(None, 10).await.unwrap().remove(0);
     let elsewhere = fleetbeat::store::SealedRow { cluster_id: clusters[1].id, ..row.clone() };
-    bench.store.write_credentials(clusters[1].id, &[elsewhere], &[], &[]).await.unwrap();
+    bench.store.write_credentials(clusters[1].id, &[elsewhere], &[], &[], &[]).await.unwrap();
     let bound = "https://evil.example:6443 -".to_owned();
     let diverted = fleetbeat::store::SealedRow { bound_to: bound, ..row };
-    bench.store.write_credentials(clusters[0].id, &[diverted], &[], &[]).await.unwrap();
+    bench.store.write_credentials(clusters[0].id, &[diverted], &[], &[], &[]).await.unwrap();
     assert!(bench.found().await.iter().all(|(_, credential)| credential.is_none()));
 }
 
 pub async fn another_key_opens_nothing(backend: Backend) {
     let bench = Bench::of(backend).await;
     let id = register(&*bench.store, &["one"], 10).await[0].id;
-    bench.sealed.write(id, &put(&[(Endpoint::ApiServer, "a")]), &[]).await.unwrap();
+    bench.sealed.write(id, &put(&[(Endpoint::ApiServer, "a")]), &[], &[]).await.unwrap();
     let strange = bench.reopened("another");
     assert!(strange.load().await.unwrap()[0].1.is_none());
-    assert!(matches!(strange.rotate_keys().await, Err(RotationError::Unopened(lost)) if lost == id));
+    assert!(matches!(strange.rotate_keys(&Origin::console()).await, Err(RotationError::Unopened(lost)) if lost == id));
     assert!(bench.found().await[0].1.is_some());
 }
 
@@ -162,16 +164,16 @@ pub async fn a_rotated_key_reseals_everything_and_a_running_process_follows(back
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let clusters = register(&*bench.store, &names, 10).await;
     for cluster in &clusters {
-        bench.sealed.write(cluster.id, &put(&[(Endpoint::ApiServer, "a")]), &[]).await.unwrap();
+        bench.sealed.write(cluster.id, &put(&[(Endpoint::ApiServer, "a")]), &[], &[]).await.unwrap();
     }
     let before = bench.store.sealed_credentials(None, 1).await.unwrap().remove(0).key_id;
     let other_process = bench.reopened("k");
-    assert_eq!(other_process.rotate_keys().await.unwrap(), 30);
+    assert_eq!(other_process.rotate_keys(&Origin::console()).await.unwrap(), 30);
     let rows = bench.store.sealed_credentials(None, 100).await.unwrap();
     assert!(rows.iter().all(|row| row.key_id != before && row.key_id == rows[0].key_id));
-    bench.sealed.write(clusters[0].id, &put(&[(Endpoint::ApiServer, "b")]), &[]).await.unwrap();
+    bench.sealed.write(clusters[0].id, &put(&[(Endpoint::ApiServer, "b")]), &[], &[]).await.unwrap();
     assert!(bench.found().await.iter().all(|(_, credential)| credential.is_some()));
-    assert_eq!(bench.reopened("k").rotate_keys().await.unwrap(), 30, "…and again");
+    assert_eq!(bench.reopened("k").rotate_keys(&Origin::console()).await.unwrap(), 30, "…and again");
 }
 
 pub async fn nothing_secret_stands_in_the_database(backend: Backend) {
@@ -179,7 +181,7 @@ pub async fn nothing_secret_stands_in_the_database(backend: Backend) {
     let id = register(&*bench.store, &["one"], 10).await[0].id;
     bench
         .sealed
-        .write(id, &put(&[(Endpoint::ApiServer, "canary-51ab"), (Endpoint::Loki, "canary-51ab")]), &[])
+        .write(id, &put(&[(Endpoint::ApiServer, "canary-51ab"), (Endpoint::Loki, "canary-51ab")]), &[], &[])
         .await
         .unwrap();
     let rows = bench.store.sealed_credentials(None, 10).await.unwrap();

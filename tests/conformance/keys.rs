@@ -23,17 +23,17 @@ pub async fn tokens_come_back_as_they_were_the_oldest_first(backend: Backend) {
     let store = backend.store().await;
     let bare = StoredToken { created_by: None, expires_at: None, ..token("bare", 1) };
     let whole = token("whole", 2);
-    store.insert_token(&whole).await.unwrap();
-    store.insert_token(&bare).await.unwrap();
+    store.insert_token(&whole, &[]).await.unwrap();
+    store.insert_token(&bare, &[]).await.unwrap();
     assert_eq!(store.tokens().await.unwrap(), [bare, whole]);
 }
 
 pub async fn a_token_is_revoked_once_and_stays_in_the_list(backend: Backend) {
     let store = backend.store().await;
     let kept = token("kept", 1);
-    store.insert_token(&kept).await.unwrap();
-    assert!(store.revoke_token(kept.id, at(5)).await.unwrap());
-    assert!(!store.revoke_token(kept.id, at(6)).await.unwrap());
-    assert!(!store.revoke_token(Uuid::now_v7(), at(6)).await.unwrap());
+    store.insert_token(&kept, &[]).await.unwrap();
+    assert!(store.revoke_token(kept.id, at(5), &[]).await.unwrap());
+    assert!(!store.revoke_token(kept.id, at(6), &[]).await.unwrap());
+    assert!(!store.revoke_token(Uuid::now_v7(), at(6), &[]).await.unwrap());
     assert_eq!(store.tokens().await.unwrap()[0].revoked_at, Some(at(5)));
 }

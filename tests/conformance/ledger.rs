@@ -80,7 +80,7 @@ pub async fn what_concerns_a_deleted_cluster_is_skipped_but_for_its_events(backe
     let store = backend.store().await;
     let clusters = register(&*store, &["gone", "here"], 10).await;
     let (gone, here) = (clusters[0].id, clusters[1].id);
-    store.delete(gone, None, &event(gone, 12, 2)).await.unwrap();
+    store.delete(gone, None, &event(gone, 12, 2), &[]).await.unwrap();
     let both = [gone, here];
     let batch = Batch {
         statuses: both.map(|id| (id, Arc::new(status(3, State::Offline)))).to_vec(),
@@ -144,8 +144,8 @@ pub async fn the_last_sequence_is_known_for_all_who_are_registered(backend: Back
     let clusters = register(&*store, &["one", "two", "gone"], 10).await;
     let (one, two, gone) = (clusters[0].id, clusters[1].id, clusters[2].id);
     let silent = cluster("silent");
-    store.insert(&[(Arc::clone(&silent), status(0, State::Unknown))], &[]).await.unwrap();
-    store.delete(gone, None, &event(gone, 20, 2)).await.unwrap();
+    store.insert(&[(Arc::clone(&silent), status(0, State::Unknown))], &[], &[]).await.unwrap();
+    store.delete(gone, None, &event(gone, 20, 2), &[]).await.unwrap();
     let events = vec![event(two, 21, 2), event(two, 22, 3)];
     store.record(&Batch { events, ..Batch::default() }).await.unwrap();
     let asked = [one, two, gone, silent.id, ClusterId::generate()];

@@ -1,5 +1,6 @@
 //! The conformance suite of the store contract: every case takes a backend.
 
+pub mod audit;
 pub mod backend;
 pub mod credentials;
 pub mod history;

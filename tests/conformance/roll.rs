@@ -31,7 +31,7 @@ pub async fn a_cluster_comes_back_as_it_was_stored(backend: Backend) {
     let store = backend.store().await;
     let (full, bare) = (cluster("full"), bare_cluster("bare"));
     let rows = [(Arc::clone(&full), status(4, State::Degraded)), (Arc::clone(&bare), Status::unknown(at(0)))];
-    store.insert(&rows, &[event(full.id, 10, 1), event(bare.id, 11, 1)]).await.unwrap();
+    store.insert(&rows, &[event(full.id, 10, 1), event(bare.id, 11, 1)], &[]).await.unwrap();
     let mut stored = store.fetch(None).await.unwrap();
     stored.sort_by_key(|enrolled| enrolled.cluster.id);
     assert_eq!(stored.len(), 2);
@@ -73,7 +73,7 @@ pub async fn strange_texts_come_back_unharmed(backend: Backend) {
         })
         .collect();
     let rows: Vec<_> = clusters.iter().map(|cluster| (Arc::clone(cluster), Status::unknown(at(0)))).collect();
-    store.insert(&rows, &[]).await.unwrap();
+    store.insert(&rows, &[], &[]).await.unwrap();
     for cluster in &clusters {
         assert_eq!(store.fetch(Some(&[cluster.id])).await.unwrap()[0].cluster, *cluster);
     }
@@ -94,13 +94,13 @@ pub async fn a_name_is_registered_once(backend: Backend) {
     register(&*store, &["taken"], 10).await;
     let rows = ["fresh", "taken", "other"].map(|name| (cluster(name), Status::unknown(at(0))));
     let events: Vec<_> = rows.iter().zip(20..).map(|((cluster, _), at)| event(cluster.id, at, 1)).collect();
-    let refused = store.insert(&rows, &events).await;
+    let refused = store.insert(&rows, &events, &[]).await;
     assert!(matches!(&refused, Err(StoreError::NameTaken(name)) if name == "taken"), "{refused:?}");
     assert_eq!(store.revisions().await.unwrap().len(), 1, "nothing of it was written");
     assert_eq!(store.head().await.unwrap(), 10);
 
     let twice = ["same", "same"].map(|name| (cluster(name), Status::unknown(at(0))));
-    let refused = store.insert(&twice, &[]).await;
+    let refused = store.insert(&twice, &[], &[]).await;
     assert!(matches!(&refused, Err(StoreError::NameTaken(name)) if name == "same"), "{refused:?}");
     assert_eq!(store.revisions().await.unwrap().len(), 1);
 }
@@ -113,7 +113,7 @@ pub async fn of_two_at_once_one_gets_the_name(backend: Backend) {
             .map(|n| {
                 let (store, cluster) = (Arc::clone(&store), cluster(&name));
                 let event = event(cluster.id, 100 + round * 10 + n, 1);
-                tokio::spawn(async move { store.insert(&[(cluster, Status::unknown(at(0)))], &[event]).await })
+                tokio::spawn(async move { store.insert(&[(cluster, Status::unknown(at(0)))], &[event], &[]).await })
             })
             .collect();
         let mut won = 0;
@@ -141,7 +141,7 @@ pub async fn an_update_replaces_the_metadata_and_tells_of_it(backend: Backend) {
         created_by: old.created_by.clone(),
         ..(*bare_cluster("spoke")).clone()
     };
-    store.update(&changed, 1, &[event(old.id, 11, 2)], &[]).await.unwrap();
+    store.update(&changed, 1, &[event(old.id, 11, 2)], &[], &[]).await.unwrap();
     let stored = store.fetch(Some(&[old.id])).await.unwrap().remove(0);
     assert_eq!(*stored.cluster, changed);
     assert_eq!(stored.sequence, 2);
@@ -152,11 +152,11 @@ pub async fn a_stale_generation_is_refused(backend: Backend) {
     let store = backend.store().await;
     let cluster = register(&*store, &["spoke"], 10).await.remove(0);
     let second = Cluster { generation: 2, ..(*cluster).clone() };
-    store.update(&second, 1, &[event(cluster.id, 11, 2)], &[]).await.unwrap();
+    store.update(&second, 1, &[event(cluster.id, 11, 2)], &[], &[]).await.unwrap();
     let late = Cluster { generation: 2, region: None, ..(*cluster).clone() };
-    let refused = store.update(&late, 1, &[event(cluster.id, 12, 3)], &[]).await;
+    let refused = store.update(&late, 1, &[event(cluster.id, 12, 3)], &[], &[]).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
-    let refused = store.delete(cluster.id, Some(1), &event(cluster.id, 12, 3)).await;
+    let refused = store.delete(cluster.id, Some(1), &event(cluster.id, 12, 3), &[]).await;
     assert!(matches!(refused, Err(StoreError::Stale)), "{refused:?}");
     assert_eq!(*store.fetch(None).await.unwrap()[0].cluster, second);
     assert_eq!(store.head().await.unwrap(), 11, "a refused change leaves no event");
@@ -165,10 +165,10 @@ pub async fn a_stale_generation_is_refused(backend: Backend) {
 pub async fn an_unknown_cluster_cannot_be_changed(backend: Backend) {
     let store = backend.store().await;
     let stranger = cluster("stranger");
-    let refused = store.update(&stranger, 1, &[event(stranger.id, 10, 1)], &[]).await;
+    let refused = store.update(&stranger, 1, &[event(stranger.id, 10, 1)], &[], &[]).await;
     assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
     for expected in [None, Some(1)] {
-        let refused = store.delete(stranger.id, expected, &event(stranger.id, 10, 1)).await;
+        let refused = store.delete(stranger.id, expected, &event(stranger.id, 10, 1), &[]).await;
         assert!(matches!(refused, Err(StoreError::NotFound)), "{refused:?}");
     }
     assert_eq!(store.head().await.unwrap(), 0);
@@ -187,7 +187,7 @@ pub async fn a_deleted_cluster_leaves_only_its_events(backend: Backend) {
     let gap = |id| Gap { cluster_id: id, from: at(0), to: at(5), reason: "held".to_owned() };
     store.append(&[], &[gap(doomed), gap(spared)]).await.unwrap();
 
-    store.delete(doomed, Some(1), &event_of(EventType::ClusterDeleted, doomed, 20, 2)).await.unwrap();
+    store.delete(doomed, Some(1), &event_of(EventType::ClusterDeleted, doomed, 20, 2), &[]).await.unwrap();
     assert_eq!(store.revisions().await.unwrap(), [(spared, 1)]);
     for (id, kept) in [(doomed, 0), (spared, 1)] {
         assert_eq!(store.transitions(id, at(0), at(100), 10).await.unwrap().len(), kept);
@@ -201,7 +201,7 @@ pub async fn a_deleted_cluster_leaves_only_its_events(backend: Backend) {
 pub async fn a_deleted_name_can_be_taken_again(backend: Backend) {
     let store = backend.store().await;
     let first = register(&*store, &["phoenix"], 10).await.remove(0);
-    store.delete(first.id, None, &event(first.id, 11, 2)).await.unwrap();
+    store.delete(first.id, None, &event(first.id, 11, 2), &[]).await.unwrap();
     let second = register(&*store, &["phoenix"], 12).await.remove(0);
     assert_eq!(store.revisions().await.unwrap(), [(second.id, 1)]);
 }
@@ -211,7 +211,7 @@ pub async fn a_fleet_of_ten_thousand_loads(backend: Backend) {
     let rows: Vec<_> = (0..10_000).map(|n| (cluster(&format!("spoke-{n:05}")), status(1, State::Online))).collect();
     let events: Vec<_> = rows.iter().zip(10..).map(|((cluster, _), at)| event(cluster.id, at, 1)).collect();
     for (rows, events) in rows.chunks(1_000).zip(events.chunks(1_000)) {
-        timed("insert of 1,000 clusters", store.backend(), store.insert(rows, events)).await.unwrap();
+        timed("insert of 1,000 clusters", store.backend(), store.insert(rows, events, &[])).await.unwrap();
     }
     let loaded = timed("fetch of 10,000 clusters", store.backend(), store.fetch(None)).await.unwrap();
     assert_eq!(loaded.len(), 10_000);

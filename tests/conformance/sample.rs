@@ -147,7 +147,7 @@ pub async fn register(store: &dyn Store, names: &[&str], position: i64) -> Vec<A
         .map(|(cluster, position)| event_of(EventType::ClusterRegistered, cluster.id, position, 1))
         .collect();
     let rows: Vec<_> = clusters.iter().map(|cluster| (Arc::clone(cluster), Status::unknown(at(0)))).collect();
-    store.insert(&rows, &events).await.unwrap();
+    store.insert(&rows, &events, &[]).await.unwrap();
     clusters
 }
 

@@ -1,5 +1,6 @@
 //! The store in PostgreSQL, schema `clusters`: what production uses.
 
+mod audit;
 mod clusters;
 mod columns;
 mod connect;
@@ -27,7 +28,11 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::{
-    contract::{EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken, StoredTransition},
+    audit::{AuditEntry, AuditRow},
+    contract::{
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
+        StoredTransition,
+    },
     failure::Commit,
     options::{OpenError, StoreOptions},
 };
@@ -140,19 +145,55 @@ impl Keys for PostgresStore {
         call!(self, |connection| keys::all(connection))
     }
 
-    async fn insert_token(&self, token: &StoredToken) -> Result<(), StoreError> {
-        write!(self, |connection| keys::insert(connection, token))
+    async fn insert_token(&self, token: &StoredToken, audit: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |connection| async {
+            keys::insert(connection, token).await?;
+            audit::append(connection, audit).await
+        })
     }
 
-    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError> {
-        write!(self, |connection| keys::revoke(connection, id, at))
+    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>, audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        write!(self, |connection| async {
+            let revoked = keys::revoke(connection, id, at).await?;
+            if revoked {
+                audit::append(connection, audit).await?;
+            }
+            Ok(revoked)
+        })
+    }
+}
+
+#[async_trait]
+impl AuditLog for PostgresStore {
+    async fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |connection| audit::append(connection, entries))
+    }
+
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+        call!(self, |connection| audit::filtered(connection, filter))
+    }
+
+    async fn audit_ends(&self) -> Result<AuditEnds, StoreError> {
+        call!(self, |connection| audit::ends(connection))
+    }
+
+    async fn prune_audit(&self, before: DateTime<Utc>, batch: u32, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        write!(self, |connection| audit::prune(connection, before, batch, now))
     }
 }
 
 #[async_trait]
 impl Store for PostgresStore {
-    async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError> {
-        write!(self, |connection| clusters::insert(connection, clusters, events))
+    async fn insert(
+        &self,
+        clusters: &[(Arc<Cluster>, Status)],
+        events: &[Arc<Event>],
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError> {
+        write!(self, |connection| async {
+            clusters::insert(connection, clusters, events).await?;
+            audit::append(connection, audit).await
+        })
     }
 
     async fn update(
@@ -161,12 +202,25 @@ impl Store for PostgresStore {
         expected: i64,
         events: &[Arc<Event>],
         unbound: &[Endpoint],
+        audit: &[AuditEntry],
     ) -> Result<(), StoreError> {
-        write!(self, |connection| clusters::update(connection, cluster, expected, events, unbound))
+        write!(self, |connection| async {
+            clusters::update(connection, cluster, expected, events, unbound).await?;
+            audit::append(connection, audit).await
+        })
     }
 
-    async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError> {
-        write!(self, |connection| clusters::delete(connection, id, expected, event))
+    async fn delete(
+        &self,
+        id: ClusterId,
+        expected: Option<i64>,
+        event: &Arc<Event>,
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError> {
+        write!(self, |connection| async {
+            clusters::delete(connection, id, expected, event).await?;
+            audit::append(connection, audit).await
+        })
     }
 
     async fn append(&self, events: &[Arc<Event>], gaps: &[Gap]) -> Result<(), StoreError> {
@@ -229,12 +283,22 @@ impl Store for PostgresStore {
         put: &[SealedRow],
         gone: &[Endpoint],
         events: &[Arc<Event>],
+        audit: &[AuditEntry],
     ) -> Result<(), StoreError> {
-        write!(self, |connection| credentials::write(connection, id, put, gone, events))
+        write!(self, |connection| async {
+            credentials::write(connection, id, put, gone, events).await?;
+            audit::append(connection, audit).await
+        })
     }
 
-    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)]) -> Result<u64, StoreError> {
-        write!(self, |connection| credentials::reseal(connection, rows))
+    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)], audit: &[AuditEntry]) -> Result<u64, StoreError> {
+        write!(self, |connection| async {
+            let replaced = credentials::reseal(connection, rows).await?;
+            if replaced > 0 {
+                audit::append(connection, audit).await?;
+            }
+            Ok(replaced)
+        })
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

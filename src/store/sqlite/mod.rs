@@ -1,5 +1,6 @@
 //! The store in SQLite: the embedded default, a file of its own.
 
+mod audit;
 mod clusters;
 mod credentials;
 mod database;
@@ -23,7 +24,11 @@ use sqlx::{Row, sqlite::SqliteRow};
 use uuid::Uuid;
 
 use super::{
-    contract::{EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken, StoredTransition},
+    audit::{AuditEntry, AuditRow},
+    contract::{
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
+        StoredTransition,
+    },
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
 };
@@ -109,19 +114,55 @@ impl Keys for SqliteStore {
         self.database.read(keys::all(&self.database.readers)).await
     }
 
-    async fn insert_token(&self, token: &StoredToken) -> Result<(), StoreError> {
-        write!(self, |writer| keys::insert(writer, token))
+    async fn insert_token(&self, token: &StoredToken, audit: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |writer| async {
+            keys::insert(writer, token).await?;
+            audit::append(writer, audit).await
+        })
     }
 
-    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>) -> Result<bool, StoreError> {
-        write!(self, |writer| keys::revoke(writer, id, at))
+    async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>, audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        write!(self, |writer| async {
+            let revoked = keys::revoke(writer, id, at).await?;
+            if revoked {
+                audit::append(writer, audit).await?;
+            }
+            Ok(revoked)
+        })
+    }
+}
+
+#[async_trait]
+impl AuditLog for SqliteStore {
+    async fn append_audit(&self, entries: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |writer| audit::append(writer, entries))
+    }
+
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditRow>, StoreError> {
+        self.database.read(audit::filtered(&self.database.readers, filter)).await
+    }
+
+    async fn audit_ends(&self) -> Result<AuditEnds, StoreError> {
+        self.database.read(audit::ends(&self.database.readers)).await
+    }
+
+    async fn prune_audit(&self, before: DateTime<Utc>, batch: u32, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        write!(self, |writer| audit::prune(writer, before, batch, now))
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn insert(&self, clusters: &[(Arc<Cluster>, Status)], events: &[Arc<Event>]) -> Result<(), StoreError> {
-        write!(self, |writer| clusters::insert(writer, clusters, events))
+    async fn insert(
+        &self,
+        clusters: &[(Arc<Cluster>, Status)],
+        events: &[Arc<Event>],
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError> {
+        write!(self, |writer| async {
+            clusters::insert(writer, clusters, events).await?;
+            audit::append(writer, audit).await
+        })
     }
 
     async fn update(
@@ -130,12 +171,25 @@ impl Store for SqliteStore {
         expected: i64,
         events: &[Arc<Event>],
         unbound: &[Endpoint],
+        audit: &[AuditEntry],
     ) -> Result<(), StoreError> {
-        write!(self, |writer| clusters::update(writer, cluster, expected, events, unbound))
+        write!(self, |writer| async {
+            clusters::update(writer, cluster, expected, events, unbound).await?;
+            audit::append(writer, audit).await
+        })
     }
 
-    async fn delete(&self, id: ClusterId, expected: Option<i64>, event: &Arc<Event>) -> Result<(), StoreError> {
-        write!(self, |writer| clusters::delete(writer, id, expected, event))
+    async fn delete(
+        &self,
+        id: ClusterId,
+        expected: Option<i64>,
+        event: &Arc<Event>,
+        audit: &[AuditEntry],
+    ) -> Result<(), StoreError> {
+        write!(self, |writer| async {
+            clusters::delete(writer, id, expected, event).await?;
+            audit::append(writer, audit).await
+        })
     }
 
     async fn append(&self, events: &[Arc<Event>], gaps: &[Gap]) -> Result<(), StoreError> {
@@ -198,12 +252,22 @@ impl Store for SqliteStore {
         put: &[SealedRow],
         gone: &[Endpoint],
         events: &[Arc<Event>],
+        audit: &[AuditEntry],
     ) -> Result<(), StoreError> {
-        write!(self, |writer| credentials::write(writer, id, put, gone, events))
+        write!(self, |writer| async {
+            credentials::write(writer, id, put, gone, events).await?;
+            audit::append(writer, audit).await
+        })
     }
 
-    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)]) -> Result<u64, StoreError> {
-        write!(self, |writer| credentials::reseal(writer, rows))
+    async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)], audit: &[AuditEntry]) -> Result<u64, StoreError> {
+        write!(self, |writer| async {
+            let replaced = credentials::reseal(writer, rows).await?;
+            if replaced > 0 {
+                audit::append(writer, audit).await?;
+            }
+            Ok(replaced)
+        })
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
