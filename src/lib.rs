@@ -12,6 +12,7 @@ pub mod exposition;
 pub mod history;
 pub mod hub;
 pub mod identity;
+pub mod listener;
 pub mod probes;
 pub mod registration;
 pub mod selector;

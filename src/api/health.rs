@@ -25,7 +25,12 @@ use super::{
 
 /// The routes.
 pub fn routes() -> Routes {
-    Routes::new().open(routes!(health)).open(routes!(ready)).viewer(routes!(health_detailed)).open(routes!(version))
+    observed_routes().viewer(routes!(health_detailed)).open(routes!(version))
+}
+
+/// Those that are asked again and again by machines.
+pub fn observed_routes() -> Routes {
+    Routes::new().open(routes!(health)).open(routes!(ready))
 }
 
 /// The process is alive.

@@ -17,7 +17,6 @@ mod openapi;
 mod past;
 mod query;
 mod schema;
-pub mod serve;
 mod stream;
 mod tiles;
 mod tokens;
@@ -126,11 +125,26 @@ impl ApiState {
     }
 }
 
+/// The API, and the little of it that observers need.
+pub struct Routers {
+    /// The whole API.
+    pub everything: Router,
+    /// `/health`, `/ready` and `/metrics` alone.
+    pub observability: Router,
+}
+
 /// The whole API as one router.
 pub fn router(parts: ApiParts) -> Router {
+    routers(parts).everything
+}
+
+/// The API's routers.
+pub fn routers(parts: ApiParts) -> Routers {
     let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
     let (streams, walks) = (Arc::new(Semaphore::new(MAX_STREAMS)), Arc::new(Semaphore::new(1)));
     let state = ApiState { parts: Arc::new(parts), streams, walks };
+    let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
+    let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
     let prompt = clusters::routes()
         .merge(fleet::routes())
         .merge(foresight::routes())
@@ -148,7 +162,12 @@ pub fn router(parts: ApiParts) -> Router {
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
     let identify = middleware::from_fn_with_state(identity, access::identify);
     let witness = middleware::from_fn_with_state(journal, witness::witness);
-    surrounded(router.layer(identify).merge(openapi::routes(&document)).layer(witness), clock)
+    let observability = observability.layer(identify.clone()).layer(witness.clone());
+    let everything = router.layer(identify).merge(openapi::routes(&document)).layer(witness);
+    Routers {
+        observability: surrounded(observability, Arc::clone(&clock)),
+        everything: surrounded(everything, clock),
+    }
 }
 
 /// What surrounds every route, known or not.

@@ -5,6 +5,7 @@ mod credentials;
 mod dependencies;
 mod hub;
 mod janitor;
+mod listening;
 mod numbers;
 mod observing;
 mod parts;
@@ -19,10 +20,10 @@ use fleetbeat_actors::{
     engine::Engine,
     ports::{Clock, Publisher},
 };
-use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    api::{self, ApiParts, serve},
+    api::{self, ApiParts},
     audit::Journal,
     bus::RedisBus,
     clock::SystemClock,
@@ -33,6 +34,7 @@ use crate::{
     web,
 };
 
+use self::listening::Listening;
 pub use parts::open_store;
 
 /// How long writing and publishing what is left may take at the end.
@@ -40,7 +42,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// The running application.
 pub struct App {
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     engine: Arc<Engine>,
     store: Arc<dyn Store>,
     bus: Option<Arc<RedisBus>>,
@@ -58,16 +60,14 @@ impl App {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let data_dir = settings.data_dir.as_path();
         std::fs::create_dir_all(data_dir).with_context(|| format!("data_dir: cannot make {}", data_dir.display()))?;
-        let listen = settings.server.listen.address();
-        let listener =
-            TcpListener::bind(listen).await.with_context(|| format!("server.listen: cannot bind {listen}"))?;
-        let address = listener.local_addr()?;
+        let listening = Listening::open(settings).await?;
+        let bound = listening.address();
         let metrics = numbers::install()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = parts::await_store(settings).await?;
         let bus = parts::start_bus(settings)?.map(Arc::new);
         let memory = Arc::new(InMemoryCredentials::loading());
-        let prober = parts::prober(settings, address, &memory)?;
+        let prober = parts::prober(settings, listening.addresses(), &memory)?;
         let vault = credentials::vault(settings, &clock, &store, memory, &prober)?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
@@ -87,7 +87,7 @@ impl App {
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
-        let router = api::router(ApiParts {
+        let parts = ApiParts {
             board: Arc::clone(engine.board()),
             outbox: Arc::clone(engine.outbox()),
             store: Arc::clone(&store),
@@ -100,11 +100,11 @@ impl App {
             vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
-        })
-        .merge(web::router());
-        let limits = serve::Limits { connections: settings.server.max_connections, ..serve::Limits::default() };
-        let server = tokio::spawn(serve::serve(listener, router, limits, stopped));
+        };
+        let routers = api::routers(parts);
+        let router = routers.everything.merge(web::router());
         let mut tasks = JoinSet::new();
+        let server = listening.serve(settings, router, routers.observability, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
         tasks.spawn(credentials::fill(vault));
@@ -126,12 +126,14 @@ impl App {
             marker: settings.data_dir.join("unsaved"),
             gap,
         }));
-        tracing::info!(%address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
-        Ok(Self { address, engine, store, bus, journal, stopping, server, tasks })
+        let listen = String::from(settings.server.listen.clone());
+        let address = bound.map_or(listen, |address| address.to_string());
+        tracing::info!(address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
+        Ok(Self { address: bound, engine, store, bus, journal, stopping, server, tasks })
     }
 
-    /// Where the API is served.
-    pub fn address(&self) -> SocketAddr {
+    /// The TCP address at which the API is served, where there is one.
+    pub fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 

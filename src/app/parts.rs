@@ -110,7 +110,7 @@ pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>>
 
 pub(super) fn prober(
     settings: &Settings,
-    own: SocketAddr,
+    own_listeners: Vec<SocketAddr>,
     memory: &Arc<InMemoryCredentials>,
 ) -> anyhow::Result<HttpProber> {
     let set = &settings.probes;
@@ -130,7 +130,7 @@ pub(super) fn prober(
         allow_private: set.allow_private,
         allow: set.allow_cidrs.clone(),
         deny: set.deny_cidrs.clone(),
-        own_listeners: vec![own],
+        own_listeners,
     };
     let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
     let trust = Trust::load(ca_file).context("probes.ca_file")?;

@@ -25,6 +25,7 @@ pub use sections::{
     AllowLoopback, Audit, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log,
     LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
 };
+pub use sections::ServerTls;
 
 /// The defaults, as they stand in `config/default.yaml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");
@@ -144,7 +145,7 @@ impl Settings {
         match self.probes.allow_loopback {
             AllowLoopback::Always => true,
             AllowLoopback::Never => false,
-            AllowLoopback::Auto => self.server.listen.address().ip().is_loopback(),
+            AllowLoopback::Auto => self.server.is_local(),
         }
     }
 

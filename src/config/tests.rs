@@ -11,7 +11,7 @@ use super::*;
 #[test]
 fn the_defaults_load_alone() {
     let settings = Settings::load(&Inputs::default()).unwrap();
-    assert_eq!(settings.server.listen.address().to_string(), "127.0.0.1:8080");
+    assert_eq!(String::from(settings.server.listen.clone()), "127.0.0.1:8080");
     assert_eq!(settings.health_check.hub().interval, Duration::from_secs(15));
     assert_eq!(settings.health_check.far_edge().deadline, Duration::from_secs(30));
     assert_eq!(settings.data_dir, PathBuf::from("data"));

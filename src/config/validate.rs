@@ -83,10 +83,17 @@ impl Checks<'_> {
 
     fn server(&mut self, settings: &Settings) {
         let server = &settings.server;
-        let address = server.listen.address();
-        if !address.ip().is_loopback() && !settings.auth.is_on() {
+        let lists = [
+            ("server.also_listen", &server.also_listen),
+            ("server.observability_listen", &server.observability_listen),
+        ];
+        let others = lists.into_iter().flat_map(|(key, list)| list.iter().map(move |listen| (key, listen)));
+        for (key, listen) in [("server.listen", &server.listen)].into_iter().chain(others) {
+            let (false, false, Some(address)) = (listen.is_local(), settings.auth.is_on(), listen.address()) else {
+                continue;
+            };
             self.refuse(
-                "server.listen",
+                key,
                 format!(
                     "refuses to listen on {address}: authentication is not configured, so only loopback addresses \
                      (127.0.0.1, [::1]) are allowed; set auth.tokens.enabled to true to listen there"

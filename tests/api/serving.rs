@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use fleetbeat::api::serve::{Limits, serve};
+use fleetbeat::listener::{Door, Limits, serve};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
     task::JoinHandle,
     time::Instant,
@@ -22,10 +22,10 @@ struct Served {
 
 async fn served(limits: Limits) -> Served {
     let house = House::build().await;
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let door = Door::tcp(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let address = door.address().unwrap();
     let (stop, stopping) = watch::channel(false);
-    let task = tokio::spawn(serve(listener, house.router.clone(), limits, stopping));
+    let task = tokio::spawn(serve(vec![door], None, house.router.clone(), limits, stopping));
     Served { house, address, stop, task }
 }
 
@@ -41,7 +41,7 @@ async fn hear(mut stream: TcpStream) -> String {
 
 #[tokio::test]
 async fn a_client_that_never_finishes_its_head_is_cut_off() {
-    let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { head_timeout: Duration::from_millis(300), ..Limits::default() };
     let served = served(limits).await;
     let mut slow = TcpStream::connect(served.address).await.unwrap();
     say(&mut slow, "GET /health HTTP/1.1\r\nHost: x\r\n").await;
@@ -62,7 +62,7 @@ async fn a_giant_head_is_refused() {
 
 #[tokio::test]
 async fn further_connections_wait_for_a_place() {
-    let limits = Limits { connections: 1, header_timeout: Duration::from_millis(400), ..Limits::default() };
+    let limits = Limits { connections: 1, head_timeout: Duration::from_millis(400), ..Limits::default() };
     let served = served(limits).await;
     let _idle = TcpStream::connect(served.address).await.unwrap();
     let mut second = TcpStream::connect(served.address).await.unwrap();

@@ -59,7 +59,7 @@ impl Stage {
         let settings = settings(arguments, &data)?;
         logging::begin(&settings.log)?;
         let app = App::start(&settings).await?;
-        let server = format!("http://{}", app.address());
+        let server = format!("http://{}", app.address().context("the demo listens on no address")?);
         let client = Client::new(&Connection { server, server_ca: None, token_file: None, timeout_seconds: 30.0 })?;
         Ok(Self { fleet, client, app, data })
     }

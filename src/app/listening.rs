@@ -1,0 +1,109 @@
+//! What is listened on, as the settings say.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use anyhow::Context;
+use axum::Router;
+use tokio::{
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
+
+use crate::{
+    config::{Listen, Settings},
+    listener::{self, Clients, Door, Limits, Tls, TlsFiles},
+};
+
+/// Connections to the addresses for health and metrics alone.
+const OBSERVERS: usize = 64;
+
+/// Doors that are open already, so that an address in use is told before anything else is begun.
+pub(super) struct Listening {
+    public: Vec<Door>,
+    observability: Vec<Door>,
+    tls: Option<Arc<Tls>>,
+    observability_tls: Option<Arc<Tls>>,
+}
+
+impl Listening {
+    /// Opens the doors and reads the certificates.
+    ///
+    /// # Errors
+    /// When an address cannot be listened on, or a file cannot be used.
+    pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let server = &settings.server;
+        let mut public = vec![open("server.listen", &server.listen).await?];
+        for listen in &server.also_listen {
+            public.push(open("server.also_listen", listen).await?);
+        }
+        let mut observability = Vec::new();
+        for listen in &server.observability_listen {
+            observability.push(open("server.observability_listen", listen).await?);
+        }
+        let tls = |clients| tls(settings, clients).context("server.tls");
+        let observed = !observability.is_empty();
+        Ok(Self {
+            public,
+            tls: tls(clients(settings))?,
+            observability_tls: if observed { tls(Clients::Anybody)? } else { None },
+            observability,
+        })
+    }
+
+    /// The address of the first TCP door.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        self.public.iter().find_map(Door::address)
+    }
+
+    /// The addresses of all TCP doors.
+    pub(super) fn addresses(&self) -> Vec<SocketAddr> {
+        self.public.iter().chain(&self.observability).filter_map(Door::address).collect()
+    }
+
+    /// Serves until `stopping` becomes true. Certificates are kept fresh among `tasks`.
+    pub(super) fn serve(
+        self,
+        settings: &Settings,
+        public: Router,
+        observability: Router,
+        stopping: watch::Receiver<bool>,
+        tasks: &mut JoinSet<()>,
+    ) -> JoinHandle<()> {
+        for tls in [&self.tls, &self.observability_tls].into_iter().flatten() {
+            tasks.spawn(Arc::clone(tls).keep_fresh());
+        }
+        let limits = Limits { connections: settings.server.max_connections, ..Limits::default() };
+        let few = Limits { connections: OBSERVERS, ..limits.clone() };
+        let public = listener::serve(self.public, self.tls, public, limits, stopping.clone());
+        let observability = listener::serve(self.observability, self.observability_tls, observability, few, stopping);
+        tokio::spawn(async {
+            tokio::join!(public, observability);
+        })
+    }
+}
+
+async fn open(key: &str, listen: &Listen) -> anyhow::Result<Door> {
+    let opened = match listen {
+        Listen::Tcp(address) => Door::tcp(*address).await,
+        Listen::Unix(path) => Door::unix(path),
+    };
+    opened.with_context(|| format!("{key}: cannot bind {}", String::from(listen.clone())))
+}
+
+fn tls(settings: &Settings, clients: Clients) -> anyhow::Result<Option<Arc<Tls>>> {
+    let set = &settings.server.tls;
+    if !set.is_on() {
+        return Ok(None);
+    }
+    let files = TlsFiles { certificate: set.cert_file.clone(), key: set.key_file.clone(), clients };
+    Ok(Some(Tls::load(files)?))
+}
+
+fn clients(settings: &Settings) -> Clients {
+    let set = &settings.server.tls;
+    match (set.client_ca_file.as_os_str().is_empty(), set.require_client_certificate) {
+        (true, _) => Clients::Anybody,
+        (false, false) => Clients::MayProve(set.client_ca_file.clone()),
+        (false, true) => Clients::MustProve(set.client_ca_file.clone()),
+    }
+}

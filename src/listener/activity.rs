@@ -1,0 +1,204 @@
+//! What a connection is doing, and until when it may go on like that.
+
+use std::{sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+use tokio::{sync::Notify, time::Instant};
+
+use super::Limits;
+
+/// How long each thing may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    head: Duration,
+    idle: Duration,
+    write: Duration,
+}
+
+/// What one connection is doing.
+#[derive(Debug)]
+pub(super) struct Activity {
+    patience: Patience,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    doing: Doing,
+    requests: usize,
+    stuck_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// The head of a request is awaited, or comes, since then.
+    Head(Instant),
+    /// Requests are answered.
+    Answering,
+    /// Everything is answered, since then.
+    Idle(Instant),
+}
+
+/// A request in flight; it ends when dropped.
+#[derive(Debug)]
+pub(super) struct InFlight(Arc<Activity>);
+
+impl Activity {
+    /// A connection that begins now.
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+        let patience = Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
+        let state = State { doing: Doing::Head(Instant::now()), requests: 0, stuck_since: None };
+        Arc::new(Self { patience, state: Mutex::new(state), changed: Notify::new() })
+    }
+
+    /// Bytes came that may begin a request (HTTP/1.1 only: in HTTP/2 they may be anything).
+    pub(super) fn heard(&self) {
+        let mut state = self.state.lock();
+        if let Doing::Idle(_) = state.doing {
+            state.doing = Doing::Head(Instant::now());
+            self.changed.notify_one();
+        }
+    }
+
+    /// A request was read.
+    pub(super) fn asked(self: &Arc<Self>) -> InFlight {
+        let mut state = self.state.lock();
+        state.requests += 1;
+        state.doing = Doing::Answering;
+        InFlight(Arc::clone(self))
+    }
+
+    /// The client does not take in what it is sent.
+    pub(super) fn stuck(&self) {
+        let mut state = self.state.lock();
+        if state.stuck_since.is_none() {
+            state.stuck_since = Some(Instant::now());
+            self.changed.notify_one();
+        }
+    }
+
+    /// It does again.
+    pub(super) fn unstuck(&self) {
+        self.state.lock().stuck_since = None;
+    }
+
+    /// Is a request being answered?
+    pub(super) fn is_answering(&self) -> bool {
+        self.state.lock().requests > 0
+    }
+
+    /// Completes when the connection has been doing one thing for too long; says which.
+    pub(super) async fn overdue(&self) -> Overdue {
+        loop {
+            let next = self.next();
+            match next {
+                Some((at, why)) if at <= Instant::now() => return why,
+                Some((at, _)) => {
+                    tokio::select! {
+                        () = tokio::time::sleep_until(at) => {}
+                        () = self.changed.notified() => {}
+                    }
+                }
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    fn next(&self) -> Option<(Instant, Overdue)> {
+        let state = self.state.lock();
+        let stuck = state.stuck_since.map(|since| (since + self.patience.write, Overdue::Reading));
+        let doing = match state.doing {
+            Doing::Head(since) => Some((since + self.patience.head, Overdue::Head)),
+            Doing::Idle(since) => Some((since + self.patience.idle, Overdue::Idle)),
+            Doing::Answering => None,
+        };
+        [stuck, doing].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+/// What took too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Overdue {
+    /// The head of a request.
+    Head,
+    /// The next request.
+    Idle,
+    /// Taking in an answer.
+    Reading,
+}
+
+impl Overdue {
+    /// The word in the log.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "head",
+            Self::Idle => "idle",
+            Self::Reading => "reading",
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        state.requests -= 1;
+        if state.requests == 0 {
+            state.doing = Doing::Idle(Instant::now());
+            self.0.changed.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn overdue_after(activity: &Activity) -> (Overdue, u64) {
+        let began = Instant::now();
+        let why = activity.overdue().await;
+        (why, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_says_nothing_is_overdue_like_one_that_says_half() {
+        let activity = Activity::new(&Limits::default());
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 10));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_idle_connection_may_wait_longer_than_half_a_head() {
+        let activity = Activity::new(&Limits::default());
+        drop(activity.asked());
+        assert_eq!(overdue_after(&activity).await, (Overdue::Idle, 75));
+        drop(activity.asked());
+        activity.heard();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        activity.heard();
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 7), "a drip gains nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_may_take_as_long_as_it_is_taken_in() {
+        let activity = Activity::new(&Limits::default());
+        let _request = activity.asked();
+        let patient = tokio::time::timeout(Duration::from_secs(9_999), activity.overdue()).await;
+        assert!(patient.is_err());
+        activity.stuck();
+        tokio::time::advance(Duration::from_secs(5)).await;
+        activity.stuck();
+        assert_eq!(overdue_after(&activity).await, (Overdue::Reading, 25));
+        activity.unstuck();
+        assert!(tokio::time::timeout(Duration::from_secs(9_999), activity.overdue()).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_last_request_of_several_makes_a_connection_idle() {
+        let activity = Activity::new(&Limits::default());
+        let (one, other) = (activity.asked(), activity.asked());
+        drop(one);
+        assert!(activity.is_answering());
+        drop(other);
+        assert_eq!(overdue_after(&activity).await, (Overdue::Idle, 75));
+    }
+}
