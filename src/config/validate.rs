@@ -6,7 +6,7 @@ use url::Url;
 
 use super::connection_url::has_stray_at_sign;
 use super::layers::Merged;
-use super::{ConfigError, ConnectionUrl, HealthCheck, Problem, Settings, Timing};
+use super::{ConfigError, ConnectionUrl, HealthCheck, Problem, ServerTls, Settings, Timing};
 
 const POSTGRES_SCHEMES: [&str; 2] = ["postgresql", "postgres"];
 const REDIS_SCHEMES: [&str; 6] =
@@ -100,6 +100,7 @@ impl Checks<'_> {
                 ),
             );
         }
+        self.tls(&server.tls);
         self.within("server.max_body_bytes", server.max_body_bytes, 1024, 1 << 30);
         self.within("server.max_connections", server.max_connections, 1, 1_000_000);
         self.within(
@@ -108,6 +109,21 @@ impl Checks<'_> {
             Duration::from_secs(1),
             Duration::from_secs(3600),
         );
+    }
+
+    fn tls(&mut self, tls: &ServerTls) {
+        let (certificate, key) = (tls.is_on(), !tls.key_file.as_os_str().is_empty());
+        let authorities = !tls.client_ca_file.as_os_str().is_empty();
+        if certificate != key {
+            let missing = if certificate { "server.tls.key_file" } else { "server.tls.cert_file" };
+            self.refuse(missing, "is missing: a certificate and its key belong together");
+        }
+        if authorities && !certificate {
+            self.refuse("server.tls.client_ca_file", "needs server.tls.cert_file and server.tls.key_file");
+        }
+        if tls.require_client_certificate && !authorities {
+            self.refuse("server.tls.require_client_certificate", "needs server.tls.client_ca_file");
+        }
     }
 
     fn health_check(&mut self, health: &HealthCheck) {

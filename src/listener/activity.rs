@@ -27,6 +27,10 @@ pub(super) struct Activity {
 struct State {
     doing: Doing,
     requests: usize,
+    /// Did what came last end like a head? Not, when half of the next one was with it.
+    whole: bool,
+    /// Had a request a body, which says nothing about a head?
+    with_body: bool,
     stuck_since: Option<Instant>,
 }
 
@@ -48,23 +52,26 @@ impl Activity {
     /// A connection that begins now.
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
         let patience = Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
-        let state = State { doing: Doing::Head(Instant::now()), requests: 0, stuck_since: None };
+        let state =
+            State { doing: Doing::Head(Instant::now()), requests: 0, whole: true, with_body: false, stuck_since: None };
         Arc::new(Self { patience, state: Mutex::new(state), changed: Notify::new() })
     }
 
-    /// Bytes came that may begin a request (HTTP/1.1 only: in HTTP/2 they may be anything).
-    pub(super) fn heard(&self) {
+    /// Bytes came that may belong to a request's head (HTTP/1.1 only: in HTTP/2 they may be anything).
+    pub(super) fn heard(&self, bytes: &[u8]) {
         let mut state = self.state.lock();
+        state.whole = bytes.ends_with(b"\r\n\r\n");
         if let Doing::Idle(_) = state.doing {
             state.doing = Doing::Head(Instant::now());
             self.changed.notify_one();
         }
     }
 
-    /// A request was read.
-    pub(super) fn asked(self: &Arc<Self>) -> InFlight {
+    /// A request was read. What follows the head of one with a body says nothing about the next.
+    pub(super) fn asked(self: &Arc<Self>, with_body: bool) -> InFlight {
         let mut state = self.state.lock();
         state.requests += 1;
+        state.with_body |= with_body;
         state.doing = Doing::Answering;
         InFlight(Arc::clone(self))
     }
@@ -81,11 +88,6 @@ impl Activity {
     /// It does again.
     pub(super) fn unstuck(&self) {
         self.state.lock().stuck_since = None;
-    }
-
-    /// Is a request being answered?
-    pub(super) fn is_answering(&self) -> bool {
-        self.state.lock().requests > 0
     }
 
     /// Completes when the connection has been doing one thing for too long; says which.
@@ -144,7 +146,9 @@ impl Drop for InFlight {
         let mut state = self.0.state.lock();
         state.requests -= 1;
         if state.requests == 0 {
-            state.doing = Doing::Idle(Instant::now());
+            let now = Instant::now();
+            let whole = std::mem::replace(&mut state.whole, true) | std::mem::take(&mut state.with_body);
+            state.doing = if whole { Doing::Idle(now) } else { Doing::Head(now) };
             self.0.changed.notify_one();
         }
     }
@@ -169,19 +173,27 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_may_wait_longer_than_half_a_head() {
         let activity = Activity::new(&Limits::default());
-        drop(activity.asked());
+        drop(activity.asked(false));
         assert_eq!(overdue_after(&activity).await, (Overdue::Idle, 75));
-        drop(activity.asked());
-        activity.heard();
+        drop(activity.asked(false));
+        activity.heard(b"GET ");
         tokio::time::advance(Duration::from_secs(3)).await;
-        activity.heard();
+        activity.heard(b"GET ");
         assert_eq!(overdue_after(&activity).await, (Overdue::Head, 7), "a drip gains nothing");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_a_head_that_came_with_a_whole_one_is_half_a_head() {
+        let activity = Activity::new(&Limits::default());
+        activity.heard(b"GET / HTTP/1.1\r\n\r\nGET /");
+        drop(activity.asked(false));
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 10));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_may_take_as_long_as_it_is_taken_in() {
         let activity = Activity::new(&Limits::default());
-        let _request = activity.asked();
+        let _request = activity.asked(false);
         let patient = tokio::time::timeout(Duration::from_secs(9_999), activity.overdue()).await;
         assert!(patient.is_err());
         activity.stuck();
@@ -195,9 +207,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_last_request_of_several_makes_a_connection_idle() {
         let activity = Activity::new(&Limits::default());
-        let (one, other) = (activity.asked(), activity.asked());
+        let (one, other) = (activity.asked(false), activity.asked(false));
         drop(one);
-        assert!(activity.is_answering());
+        assert!(tokio::time::timeout(Duration::from_secs(9_999), activity.overdue()).await.is_err());
         drop(other);
         assert_eq!(overdue_after(&activity).await, (Overdue::Idle, 75));
     }

@@ -11,7 +11,7 @@ use std::{
 use axum::{Router, body::Body, http::Request};
 use hyper::{
     Response,
-    body::Incoming,
+    body::{Body as _, Incoming},
     server::conn::{http1, http2},
     service::service_fn,
 };
@@ -105,7 +105,7 @@ impl House {
     fn answers(&self, peer: Peer, activity: &Arc<Activity>) -> impl Fn(Request<Incoming>) -> AnswerFuture + use<> {
         let (router, limits, activity) = (self.router.clone(), Arc::clone(&self.limits), Arc::clone(activity));
         move |request| {
-            let in_flight = activity.asked();
+            let in_flight = activity.asked(!request.body().is_end_stream());
             let mut request = request.map(|body| Coming::body(body, &limits));
             request.extensions_mut().insert(peer.clone());
             let answer = router.clone().call(request);

@@ -43,7 +43,7 @@ impl AsyncRead for Wire {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.line).poll_read(cx, buffer))?;
         if self.listens && buffer.filled().len() > before {
-            self.activity.heard();
+            self.activity.heard(&buffer.filled()[before..]);
         }
         Poll::Ready(Ok(()))
     }
