@@ -95,6 +95,14 @@ impl Client {
         self.send(Method::GET, path, None, self.timeout).await
     }
 
+    /// `GET` of JSON; answers may take as long as told.
+    ///
+    /// # Errors
+    /// As for every request.
+    pub async fn get_within(&self, path: &str, within: Duration) -> Result<Answer, CliError> {
+        self.send(Method::GET, path, None, within).await
+    }
+
     /// `POST` of JSON; answers may take as long as told.
     ///
     /// # Errors

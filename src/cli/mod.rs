@@ -1,6 +1,7 @@
 //! The command line: what `fleetbeat` can be asked for, and the code it ends with. The commands live in the modules below;
 //! only `demo` uses the load harness.
 
+mod audit;
 mod card;
 mod client;
 mod clusters;
@@ -81,6 +82,7 @@ enum Command {
     Events(events::EventsArguments),
     Fleet(fleet::FleetArguments),
     Tokens(tokens::TokensArguments),
+    Audit(audit::AuditArguments),
     Config(settings::ConfigArguments),
     Keys(keys::KeysArguments),
     Completion(completion::CompletionArguments),
@@ -110,6 +112,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Events(arguments) => on_one_thread(events::run(arguments, paint)),
         Command::Fleet(arguments) => on_one_thread(fleet::run(arguments, paint)),
         Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
+        Command::Audit(arguments) => on_one_thread(audit::run(arguments, paint)),
         Command::Config(arguments) => settings::run(&arguments),
         Command::Keys(arguments) => on_one_thread(keys::run(arguments)),
         Command::Completion(arguments) => completion::run(&arguments),
