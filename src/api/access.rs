@@ -1,6 +1,9 @@
 //! Who may call what: every route states the role it needs, and every handler sees clusters through its caller.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -129,8 +132,11 @@ fn describe(operation: &mut Operation, need: Need) {
     operation.security = match need {
         Need::Nobody => Some(Vec::new()),
         Need::Role(_) | Need::FleetAdmin => {
-            answers
-                .extend([("401", "Nobody known is calling: AUTH_FAILED"), ("403", "Not for you: PERMISSION_DENIED")]);
+            answers.extend([
+                ("401", "Nobody known is calling: AUTH_FAILED"),
+                ("403", "Not for you: PERMISSION_DENIED"),
+                ("503", "Who is calling cannot be found out now: DEPENDENCY_UNAVAILABLE"),
+            ]);
             Some(vec![SecurityRequirement::new(SCHEME, Vec::<String>::new())])
         }
     };
@@ -169,11 +175,24 @@ async fn guard(need: Need, request: Request, next: Next) -> Response {
 fn caller(extensions: &axum::http::Extensions) -> Result<Caller, ApiError> {
     match extensions.get::<Identified>() {
         Some(Identified(Ok(caller))) => Ok(caller.clone()),
-        Some(Identified(Err(Unknown::Nobody))) => Err(ApiError::unauthorized("Authentication required")),
-        Some(Identified(Err(Unknown::Refused))) => Err(ApiError::unauthorized("The credentials are not accepted")),
+        Some(Identified(Err(unknown))) => Err(refusal(*unknown)),
         None => {
             tracing::error!("a request was not identified");
             Err(ApiError::internal())
+        }
+    }
+}
+
+/// What a stranger is told: the same whatever was wrong with their proof.
+pub fn refusal(unknown: Unknown) -> ApiError {
+    match unknown {
+        Unknown::Nobody => ApiError::unauthorized("Authentication required"),
+        Unknown::Refused => ApiError::unauthorized("The credentials are not accepted"),
+        Unknown::Powerless => ApiError::permission_denied("None of your groups may do anything here"),
+        Unknown::CrossSite => ApiError::permission_denied("The request did not come from the dashboard"),
+        Unknown::Unavailable => {
+            let message = "Who is calling cannot be found out now";
+            ApiError::dependency_unavailable(message, Duration::from_secs(5))
         }
     }
 }

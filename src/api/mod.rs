@@ -164,10 +164,7 @@ pub fn routers(parts: ApiParts) -> Routers {
     let witness = middleware::from_fn_with_state(journal, witness::witness);
     let observability = observability.layer(identify.clone()).layer(witness.clone());
     let everything = router.layer(identify).merge(openapi::routes(&document)).layer(witness);
-    Routers {
-        observability: surrounded(observability, Arc::clone(&clock)),
-        everything: surrounded(everything, clock),
-    }
+    Routers { observability: surrounded(observability, Arc::clone(&clock)), everything: surrounded(everything, clock) }
 }
 
 /// What surrounds every route, known or not.

@@ -152,7 +152,7 @@ impl Follower {
         }
         let mut quiet_until = tokio::time::Instant::now() + HEARTBEAT;
         loop {
-            if *self.stopping.borrow() || !self.api.identity.is_still(&self.seen.caller) {
+            if *self.stopping.borrow() || !self.api.identity.is_still(&self.seen.caller, self.api.clock.wall()) {
                 return None;
             }
             self.head.mark_unchanged();

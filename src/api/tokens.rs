@@ -51,6 +51,9 @@ pub(super) struct ScopeView {
     /// Those whose labels match.
     #[schema(min_length = 1, max_length = 1024)]
     label_selector: Option<String>,
+    /// Whatever any of these lets see; they hold no `any_of` themselves.
+    #[schema(value_type = Option<Vec<Object>>, min_items = 1, max_items = 256)]
+    any_of: Option<Vec<Value>>,
 }
 
 /// An API token, without its secret.

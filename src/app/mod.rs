@@ -4,6 +4,7 @@ mod canaries;
 mod credentials;
 mod dependencies;
 mod hub;
+mod identity;
 mod janitor;
 mod listening;
 mod numbers;
@@ -82,7 +83,7 @@ impl App {
             parts::policy(settings),
             Arc::clone(&vault),
         ));
-        let identity = parts::identity(settings, &store, &clock).await?;
+        let identity = identity::identity(settings, &store, &clock).await?;
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);

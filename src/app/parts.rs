@@ -18,7 +18,6 @@ use crate::{
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
     credentials::InMemoryCredentials,
-    identity::{Identity, Keyring, first_token},
     probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
     store::{self, OpenError, Place, Store, StoreOptions},
 };
@@ -71,23 +70,6 @@ fn may_pass(error: &OpenError, place: &Place) -> bool {
         OpenError::InUse { .. } => matches!(place, Place::Server(_)),
         OpenError::Url(_) | OpenError::Newer { .. } | OpenError::Migration(_) | OpenError::File { .. } => false,
     }
-}
-
-/// Who may call, and the tokens to keep fresh.
-pub(super) async fn identity(
-    settings: &Settings,
-    store: &Arc<dyn Store>,
-    clock: &Arc<dyn Clock>,
-) -> anyhow::Result<Identity> {
-    let mut identity = Identity::open();
-    if settings.auth.tokens.enabled {
-        let keyring = Keyring::load(Arc::clone(store), Arc::clone(clock)).await.context("the tokens cannot be read")?;
-        if let Some(path) = first_token(&keyring, &settings.data_dir).await? {
-            tracing::warn!(file = %path.display(), "the first token, for an administrator, was made: it lies in this file");
-        }
-        identity = identity.with_tokens(Arc::new(keyring));
-    }
-    Ok(identity)
 }
 
 pub(super) fn journal_rules(settings: &Settings) -> JournalRules {

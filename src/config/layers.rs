@@ -162,7 +162,7 @@ fn leaf(key: &str, origin: &str, text: &str) -> Tree {
 }
 
 /// Compares a tree with the defaults: unknown keys and values of the wrong shape are problems, keys without a value are
-/// dropped, and a text where a list belongs is split at its commas.
+/// dropped, and a text where a list belongs is read as a list (in brackets) or split at its commas.
 fn conform(tree: &mut Tree, known: &Tree, prefix: &str, problems: &mut Vec<Problem>) {
     tree.retain(|_, value| !matches!(value.kind, ValueKind::Nil));
     let mut names: Vec<String> = tree.keys().cloned().collect();
@@ -192,10 +192,24 @@ fn conform(tree: &mut Tree, known: &Tree, prefix: &str, problems: &mut Vec<Probl
 fn split_list(value: &mut Value, default: &Value) {
     if let (ValueKind::String(text), ValueKind::Array(_)) = (&value.kind, &default.kind) {
         let origin = value.origin().map(str::to_owned);
+        if let Some(list) = bracketed(text) {
+            *value = Value::new(origin.as_ref(), list);
+            return;
+        }
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
         let items = items.map(|item| Value::new(origin.as_ref(), item)).collect();
         *value = Value::new(origin.as_ref(), ValueKind::Array(items));
     }
+}
+
+/// A list in brackets, as YAML and JSON write it.
+fn bracketed(text: &str) -> Option<ValueKind> {
+    if !text.trim_start().starts_with('[') {
+        return None;
+    }
+    let source = config::File::from_str(&format!("list: {text}"), FileFormat::Yaml);
+    let list = Config::builder().add_source(source).build().ok()?.collect().ok()?.remove("list")?;
+    Some(list.kind).filter(|kind| matches!(kind, ValueKind::Array(_)))
 }
 
 /// Refuses what the conversion to types would quietly bend, such as 2.7 where a whole number belongs.

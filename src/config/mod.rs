@@ -1,6 +1,7 @@
 //! Settings: the defaults built into the binary, the user's file, the environment and the command line, merged in that
 //! order, checked, and handed out typed. Nothing here opens a connection, and no secret is ever displayed.
 
+mod auth;
 mod connection_url;
 mod durations;
 mod hidden;
@@ -18,14 +19,15 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use auth::{Auth, AuthGateway, AuthGrant, AuthOidc, AuthTokens};
 pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
-pub use sections::{
-    AllowLoopback, Audit, Auth, AuthTokens, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log,
-    LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
-};
 pub use sections::ServerTls;
+pub use sections::{
+    AllowLoopback, Audit, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor,
+    PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
+};
 
 /// The defaults, as they stand in `config/default.yaml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");

@@ -67,29 +67,6 @@ impl ServerTls {
     }
 }
 
-/// Who may call the API.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Auth {
-    /// API tokens.
-    pub tokens: AuthTokens,
-}
-
-impl Auth {
-    /// Is any method on?
-    pub fn is_on(&self) -> bool {
-        self.tokens.enabled
-    }
-}
-
-/// API tokens.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct AuthTokens {
-    /// Whether they are accepted.
-    pub enabled: bool,
-}
-
 /// What to listen on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String", into = "String")]

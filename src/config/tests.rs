@@ -249,3 +249,56 @@ fn keys(value: &Value, prefix: &str) -> BTreeSet<String> {
         Some(inner) => inner.iter().flat_map(|(key, value)| keys(value, &format!("{prefix}.{key}"))).collect(),
     }
 }
+
+#[test]
+fn a_list_may_stand_in_brackets_in_the_environment() {
+    let inputs = environment(&[
+        ("FLEETBEAT__AUTH__GATEWAY__CLIENT_NAMES", r#"["a, b", c]"#),
+        ("FLEETBEAT__AUTH__GATEWAY__GRANTS", r#"[{"group": "admins", "role": "admin"}]"#),
+        ("FLEETBEAT__SERVER__LISTEN", "10.0.0.1:8080"),
+        ("FLEETBEAT__SERVER__TLS__CERT_FILE", "/c"),
+        ("FLEETBEAT__SERVER__TLS__KEY_FILE", "/k"),
+        ("FLEETBEAT__SERVER__TLS__CLIENT_CA_FILE", "/a"),
+    ]);
+    let gateway = Settings::load(&inputs).unwrap().auth.gateway;
+    assert_eq!(gateway.client_names, ["a, b", "c"]);
+    assert_eq!((gateway.grants[0].group.as_str(), gateway.grants[0].role.as_str()), ("admins", "admin"));
+}
+
+#[test]
+fn every_method_of_auth_opens_other_addresses_and_none_of_them_says_what_to_set() {
+    let load = |pairs: &[(&str, &str)]| {
+        let outside = [("FLEETBEAT__SERVER__LISTEN", "0.0.0.0:8080")];
+        Settings::load(&environment(&[&outside, pairs].concat()))
+    };
+    let told = load(&[]).unwrap_err().to_string();
+    for key in ["auth.tokens.enabled", "auth.oidc.issuer", "auth.gateway.client_names", "auth.gateway.unix_socket"] {
+        assert!(told.contains(key), "{told}");
+    }
+    let grants = r#"[{group: "*", role: viewer}]"#;
+    load(&[("FLEETBEAT__AUTH__TOKENS__ENABLED", "true")]).unwrap();
+    let socket = [("FLEETBEAT__AUTH__GATEWAY__UNIX_SOCKET", "true"), ("FLEETBEAT__AUTH__GATEWAY__GRANTS", grants)];
+    assert!(load(&socket).unwrap_err().to_string().contains("server.also_listen"));
+    load(&[&socket[..], &[("FLEETBEAT__SERVER__ALSO_LISTEN", "unix:/run/fleetbeat.sock")]].concat()).unwrap();
+    load(&[
+        ("FLEETBEAT__AUTH__OIDC__ISSUER", "https://issuer.example"),
+        ("FLEETBEAT__AUTH__OIDC__AUDIENCES", "fleetbeat"),
+        ("FLEETBEAT__AUTH__OIDC__GRANTS", grants),
+    ])
+    .unwrap();
+}
+
+#[test]
+fn an_issuer_that_nobody_should_believe_is_refused_by_key() {
+    let grants = r#"[{group: a, role: root}, {group: b, role: viewer, cluster_ids: [x]}, {group: c, role: viewer}]"#;
+    let error = Settings::load(&environment(&[
+        ("FLEETBEAT__AUTH__OIDC__ISSUER", "http://issuer.example"),
+        ("FLEETBEAT__AUTH__OIDC__ALGORITHMS", "RS256,HS256"),
+        ("FLEETBEAT__AUTH__OIDC__GRANTS", grants),
+        ("FLEETBEAT__AUTH__OIDC__CLOCK_SKEW_SECONDS", "3600"),
+    ]))
+    .unwrap_err();
+    let keys: Vec<_> = error.problems.iter().map(|problem| problem.key.as_str()).collect();
+    let expected = ["issuer", "audiences", "algorithms", "clock_skew_seconds", "grants[0]", "grants[1]"];
+    assert_eq!(keys, expected.map(|key| format!("auth.oidc.{key}")));
+}

@@ -1,5 +1,7 @@
 //! Whether the values make sense: ranges, forms of URLs, and what is not safe.
 
+mod auth;
+
 use std::time::Duration;
 
 use url::Url;
@@ -21,6 +23,7 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
     let mut checks = Checks { merged, problems: Vec::new() };
     checks.urls(settings);
     checks.server(settings);
+    checks.auth(settings);
     checks.health_check(&settings.health_check);
     checks.monitor(settings);
     checks.probes(settings);
@@ -96,7 +99,8 @@ impl Checks<'_> {
                 key,
                 format!(
                     "refuses to listen on {address}: authentication is not configured, so only loopback addresses \
-                     (127.0.0.1, [::1]) are allowed; set auth.tokens.enabled to true to listen there"
+                     (127.0.0.1, [::1]) are allowed; to listen there, set auth.tokens.enabled to true, or auth.oidc.issuer, \
+                     auth.gateway.client_names or auth.gateway.unix_socket"
                 ),
             );
         }

@@ -14,6 +14,14 @@ pub enum Method {
     Open,
     /// By an API token.
     Token,
+    /// By a bearer token of the OpenID issuer.
+    Oidc,
+    /// By a browser's session, begun at the OpenID issuer.
+    Session,
+    /// By a bearer token that the hub's Kubernetes knows.
+    Kubernetes,
+    /// By the word of a proved gateway.
+    Gateway,
 }
 
 impl Method {
@@ -22,6 +30,10 @@ impl Method {
         match self {
             Self::Open => "open",
             Self::Token => "token",
+            Self::Oidc => "oidc",
+            Self::Session => "session",
+            Self::Kubernetes => "kubernetes",
+            Self::Gateway => "gateway",
         }
     }
 }
@@ -33,12 +45,30 @@ pub(super) enum Standing {
     Open,
     /// On a token of the keyring.
     Token(Uuid),
+    /// On a proof that is not asked about again; until its end, where it has one.
+    Proof,
+}
+
+/// What a method other than tokens found out about a caller.
+pub(super) struct Proved<'a> {
+    /// How.
+    pub method: Method,
+    /// Their stable name within the method.
+    pub subject: &'a str,
+    /// What people call them.
+    pub name: &'a str,
+    /// What they may do.
+    pub role: Role,
+    /// Which clusters they may see.
+    pub scope: Scope,
+    /// When the proof ends.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Who is calling.
 #[derive(Clone, Debug)]
 pub struct Caller {
-    /// Stable name, unique among all methods: `token:<id>`, `local`.
+    /// Stable name, unique among all methods: `token:<id>`, `oidc:<subject>`, `kubernetes:<user>`, `gateway:<user>`, `local`.
     pub id: Arc<str>,
     /// What people call them.
     pub name: Arc<str>,
@@ -80,6 +110,23 @@ impl Caller {
         }
     }
 
+    /// Somebody whom a method knows. A session is the same person as a bearer of the issuer.
+    pub(super) fn proved(proved: Proved<'_>) -> Self {
+        let prefix = match proved.method {
+            Method::Session => Method::Oidc.as_str(),
+            method => method.as_str(),
+        };
+        Self {
+            id: format!("{prefix}:{}", proved.subject).into(),
+            name: proved.name.into(),
+            method: proved.method,
+            role: proved.role,
+            scope: Arc::new(proved.scope),
+            expires_at: proved.expires_at,
+            standing: Standing::Proof,
+        }
+    }
+
     /// What `created_by` says; nothing where nobody proved anything.
     pub fn author(&self) -> Option<String> {
         (self.method != Method::Open).then(|| self.id.to_string())
@@ -95,4 +142,13 @@ pub enum Unknown {
     /// Its proof is not accepted.
     #[error("the credentials are not accepted")]
     Refused,
+    /// It is somebody's, who may do nothing here.
+    #[error("none of the caller's groups may do anything here")]
+    Powerless,
+    /// A browser sent it for another site.
+    #[error("the request did not come from the dashboard")]
+    CrossSite,
+    /// Whoever could tell does not answer.
+    #[error("who is calling cannot be found out now")]
+    Unavailable,
 }

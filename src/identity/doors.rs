@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use super::{Caller, Keyring, Knock, Method, Presented, Unknown, caller::Standing};
+use chrono::{DateTime, Utc};
+
+use super::{Caller, Gateway, Keyring, Knock, Method, Presented, Unknown, caller::Standing, oidc::Oidc};
 
 /// The methods that are set.
 #[derive(Clone, Default)]
 pub struct Identity {
     keyring: Option<Arc<Keyring>>,
+    oidc: Option<Arc<Oidc>>,
+    gateway: Option<Arc<Gateway>>,
 }
 
 impl Identity {
@@ -24,6 +28,20 @@ impl Identity {
         self
     }
 
+    /// Accepts bearer tokens of an OpenID issuer, too.
+    #[must_use]
+    pub fn with_oidc(mut self, oidc: Arc<Oidc>) -> Self {
+        self.oidc = Some(oidc);
+        self
+    }
+
+    /// Believes a gateway, too.
+    #[must_use]
+    pub fn with_gateway(mut self, gateway: Arc<Gateway>) -> Self {
+        self.gateway = Some(gateway);
+        self
+    }
+
     /// The tokens, where they are accepted.
     pub fn keyring(&self) -> Option<&Arc<Keyring>> {
         self.keyring.as_ref()
@@ -31,23 +49,37 @@ impl Identity {
 
     /// Keeps what it knows fresh, for ever.
     pub async fn keep_fresh(&self) {
-        match &self.keyring {
-            Some(keyring) => Arc::clone(keyring).keep_fresh().await,
-            None => std::future::pending().await,
-        }
+        let keyring = async {
+            match &self.keyring {
+                Some(keyring) => Arc::clone(keyring).keep_fresh().await,
+                None => std::future::pending().await,
+            }
+        };
+        let oidc = async {
+            match &self.oidc {
+                Some(oidc) => oidc.keep_fresh().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(keyring, oidc);
     }
 
     /// Is no method set?
     pub fn is_open(&self) -> bool {
-        self.keyring.is_none()
+        self.methods().is_empty()
     }
 
     /// The methods that are set; none where everybody may call.
     pub fn methods(&self) -> Vec<Method> {
-        self.keyring.iter().map(|_| Method::Token).collect()
+        let set = [
+            (Method::Token, self.keyring.is_some()),
+            (Method::Oidc, self.oidc.is_some()),
+            (Method::Gateway, self.gateway.is_some()),
+        ];
+        set.into_iter().filter(|(_, is_set)| *is_set).map(|(method, _)| method).collect()
     }
 
-    /// Whose request is this?
+    /// Whose request is this? A proved gateway speaks for its users, and only so; anybody else shows a bearer token.
     ///
     /// # Errors
     /// [`Unknown`]: the same for every reason, so that nobody learns which part was right.
@@ -55,28 +87,37 @@ impl Identity {
         if self.is_open() {
             return Ok(Caller::open());
         }
+        if let Some(gateway) = self.gateway.as_ref().filter(|gateway| gateway.is_proved_by(knock.peer)) {
+            return gateway.identify(knock.headers);
+        }
         let bearer = knock.bearer()?.ok_or(Unknown::Nobody)?;
         self.identify_bearer(bearer).await
     }
 
-    /// Is this caller, who was identified a while ago, still one? A revoked token ends what it began.
-    pub fn is_still(&self, caller: &Caller) -> bool {
-        match caller.standing {
-            Standing::Open => self.is_open(),
-            Standing::Token(id) => self.keyring.as_ref().is_some_and(|keyring| keyring.holds(id)),
-        }
-    }
-
-    /// Whose bearer token is this?
+    /// Whose bearer token is this? Its look decides who is asked: a token of ours, or the issuer.
     ///
     /// # Errors
-    /// [`Unknown::Refused`]
+    /// [`Unknown`], as for [`Identity::identify`].
     pub async fn identify_bearer(&self, bearer: &str) -> Result<Caller, Unknown> {
         if self.is_open() {
             return Ok(Caller::open());
         }
-        let ours = Presented::parse(bearer).zip(self.keyring.as_ref());
-        let token = ours.and_then(|(presented, keyring)| keyring.check(&presented)).ok_or(Unknown::Refused)?;
-        Ok(Caller::of_token(&token))
+        if let Some(presented) = Presented::parse(bearer) {
+            let token = self.keyring.as_ref().and_then(|keyring| keyring.check(&presented));
+            return token.map(|token| Caller::of_token(&token)).ok_or(Unknown::Refused);
+        }
+        match &self.oidc {
+            Some(oidc) if oidc.is_named_by(bearer) => oidc.identify(bearer).await,
+            _ => Err(Unknown::Refused),
+        }
+    }
+
+    /// Is this caller, who was identified a while ago, still one? A proof that ended or was revoked ends what it began.
+    pub fn is_still(&self, caller: &Caller, now: DateTime<Utc>) -> bool {
+        match caller.standing {
+            Standing::Open => self.is_open(),
+            Standing::Token(id) => self.keyring.as_ref().is_some_and(|keyring| keyring.holds(id)),
+            Standing::Proof => caller.expires_at.is_none_or(|end| now < end),
+        }
     }
 }

@@ -13,7 +13,9 @@ use serde_json::{Value, json};
 use crate::selector::Selector;
 
 /// Most clusters that a scope names.
-const MAX_CLUSTERS: usize = 1_000;
+pub(super) const MAX_CLUSTERS: usize = 1_000;
+/// Most scopes that add up to one.
+const MAX_PARTS: usize = 256;
 
 /// Which clusters a caller may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub enum Scope {
         /// As it is understood.
         selector: Selector,
     },
+    /// Whatever any of these lets see; at least two, none of them [`Scope::Everything`] or a list of its own.
+    Any(Vec<Scope>),
 }
 
 impl Scope {
@@ -38,6 +42,7 @@ impl Scope {
             Self::Everything => true,
             Self::Clusters(ids) => ids.contains(&cluster.id),
             Self::Labels { selector, .. } => selector.matches(&cluster.labels),
+            Self::Any(parts) => parts.iter().any(|part| part.admits(cluster)),
         }
     }
 
@@ -55,6 +60,7 @@ impl Scope {
                     (now, then) => now.unwrap_or(true) && then.unwrap_or(true),
                 }
             }
+            Self::Any(parts) => parts.iter().any(|part| part.admits_event(event, board)),
         }
     }
 
@@ -69,6 +75,7 @@ impl Scope {
             Self::Everything => json!({ "everything": true }),
             Self::Clusters(ids) => json!({ "cluster_ids": ids }),
             Self::Labels { text, .. } => json!({ "label_selector": text }),
+            Self::Any(parts) => json!({ "any_of": parts.iter().map(Self::to_json).collect::<Vec<_>>() }),
         }
     }
 
@@ -77,14 +84,39 @@ impl Scope {
     /// # Errors
     /// In words, what is wrong.
     pub fn read(value: &Value) -> Result<Self, String> {
-        let wrong = "must have one of everything, cluster_ids and label_selector";
+        let wrong = "must have one of everything, cluster_ids, label_selector and any_of";
         let document = Document::deserialize(value).map_err(|_| wrong)?;
         match document {
-            Document { everything: Some(true), cluster_ids: None, label_selector: None } => Ok(Self::Everything),
-            Document { everything: None, cluster_ids: Some(ids), label_selector: None } => Self::clusters(&ids),
-            Document { everything: None, cluster_ids: None, label_selector: Some(text) } => Self::labels(text),
+            Document { any_of: Some(parts), everything: None, cluster_ids: None, label_selector: None } => {
+                let fits =
+                    (1..=MAX_PARTS).contains(&parts.len()) && parts.iter().all(|part| part.get("any_of").is_none());
+                let parts: Result<_, _> = parts.iter().map(Self::read).collect();
+                if fits { parts.map(Self::any) } else { Err(format!("any_of must have 1 to {MAX_PARTS} plain scopes")) }
+            }
+            Document { any_of: Some(_), .. } => Err(wrong.to_owned()),
+            Document { everything: Some(true), cluster_ids: None, label_selector: None, .. } => Ok(Self::Everything),
+            Document { everything: None, cluster_ids: Some(ids), label_selector: None, .. } => Self::clusters(&ids),
+            Document { everything: None, cluster_ids: None, label_selector: Some(text), .. } => Self::labels(text),
             _ => Err(wrong.to_owned()),
         }
+    }
+
+    /// What these let see together. Of none: nothing.
+    pub fn any(parts: Vec<Self>) -> Self {
+        let (mut ids, mut others) = (BTreeSet::new(), Vec::new());
+        for part in parts {
+            match part {
+                Self::Everything => return Self::Everything,
+                Self::Clusters(more) => ids.extend(more),
+                Self::Any(more) => others.extend(more),
+                part if others.contains(&part) => {}
+                part => others.push(part),
+            }
+        }
+        if !ids.is_empty() || others.is_empty() {
+            others.push(Self::Clusters(ids));
+        }
+        if others.len() == 1 { others.remove(0) } else { Self::Any(others) }
     }
 
     /// The clusters of these ids.
@@ -122,6 +154,7 @@ struct Document {
     everything: Option<bool>,
     cluster_ids: Option<Vec<String>>,
     label_selector: Option<String>,
+    any_of: Option<Vec<Value>>,
 }
 
 /// The labels that an event tells, where it does.
@@ -144,9 +177,25 @@ mod tests {
             Scope::Everything,
             Scope::clusters(&[id]).expect("one id"),
             Scope::labels("env in (lab,prod)".to_owned()).expect("a selector"),
+            Scope::any(vec![
+                Scope::labels("env=lab".to_owned()).expect("a selector"),
+                Scope::clusters(&[id]).expect("one id"),
+            ]),
         ] {
             assert_eq!(Scope::read(&scope.to_json()), Ok(scope));
         }
+    }
+
+    #[test]
+    fn scopes_add_up_to_the_plainest_that_says_the_same() {
+        let (one, other) = ("550e8400-e29b-41d4-a716-446655440000", "550e8400-e29b-41d4-a716-446655440001");
+        let ids = |ids: &[&str]| Scope::clusters(ids).expect("ids");
+        let blue = || Scope::labels("team=blue".to_owned()).expect("a selector");
+        assert_eq!(Scope::any(vec![blue(), Scope::Everything]), Scope::Everything);
+        assert_eq!(Scope::any(vec![ids(&[one]), ids(&[other])]), ids(&[one, other]));
+        assert_eq!(Scope::any(vec![blue(), blue()]), blue());
+        assert_eq!(Scope::any(vec![]), Scope::Clusters(BTreeSet::new()));
+        assert_eq!(Scope::any(vec![ids(&[one]), blue()]), Scope::Any(vec![blue(), ids(&[one])]));
     }
 
     #[test]
@@ -161,6 +210,9 @@ mod tests {
             json!({ "label_selector": " " }),
             json!({ "everything": true, "label_selector": "a=b" }),
             json!({ "all": true }),
+            json!({ "any_of": [] }),
+            json!({ "any_of": [{ "everything": true }], "everything": true }),
+            json!({ "any_of": [{ "any_of": [{ "everything": true }] }] }),
             json!("everything"),
         ] {
             assert!(Scope::read(&bad).is_err(), "{bad}");

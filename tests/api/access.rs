@@ -1,6 +1,9 @@
 //! Who may do what: every route of the OpenAPI document × role × scope × object, and what scoped callers see.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use axum::{
     body::{Body, BodyDataStream, Bytes, to_bytes},
@@ -14,7 +17,10 @@ use futures_util::StreamExt;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::house::{Answer, House};
+use crate::{
+    doors::{Door, Doors, Entrance},
+    house::{Answer, House},
+};
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
 const TABLE: [(&str, &str, &str); 37] = [
@@ -66,15 +72,25 @@ enum Object {
 }
 
 /// How a caller's scope is said.
-#[derive(Clone, Copy, PartialEq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Sight {
     Everything,
     Labels,
     Ids,
 }
 
+impl Sight {
+    /// Those that a door can say: a gateway knows ids only.
+    fn known_to(door: Door) -> Vec<Self> {
+        let all = [Self::Everything, Self::Labels, Self::Ids];
+        all.into_iter().filter(|sight| door != Door::Gateway || *sight != Self::Labels).collect()
+    }
+}
+
 struct Fleet {
     house: House,
+    doors: Doors,
+    admin: String,
     mine: String,
     theirs: String,
 }
@@ -82,14 +98,16 @@ struct Fleet {
 impl Fleet {
     async fn new() -> Self {
         let house = House::guarded().await;
-        let mut fleet = Self { house, mine: String::new(), theirs: String::new() };
+        let doors = Doors::new(&house.clock).await;
+        let admin = house.token(Role::Admin, Scope::Everything).await;
+        let mut fleet = Self { house, doors, admin, mine: String::new(), theirs: String::new() };
         fleet.restock().await;
         fleet
     }
 
     /// Registers what a case removed.
     async fn restock(&mut self) {
-        let admin = self.house.token(Role::Admin, Scope::Everything).await;
+        let admin = self.admin.clone();
         for (team, name) in [("blue", "mine-1"), ("red", "theirs-1")] {
             let found =
                 self.house.as_bearer(&admin, "GET", &format!("/api/v1/clusters/by-name/{name}"), Value::Null).await;
@@ -119,13 +137,10 @@ impl Fleet {
     }
 
     /// The status and the error's code.
-    async fn ask(&self, token: Option<&str>, method: &str, path: &str) -> (StatusCode, String) {
-        let mut request = Request::builder().method(method).uri(path).header("content-type", "application/json");
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
-        }
-        let request = request.body(body_of(method, path)).unwrap();
-        let response = self.house.router.clone().oneshot(request).await.unwrap();
+    async fn ask(&self, entrance: &Entrance, method: &str, path: &str) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+        let request = entrance.dress(request, body_of(method, path));
+        let response = entrance.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         if status.is_success() {
             // Live streams do not end.
@@ -134,6 +149,14 @@ impl Fleet {
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
         let error: Value = serde_json::from_slice(&body).unwrap();
         (status, error["error"]["code"].as_str().unwrap().to_owned())
+    }
+
+    async fn enter(&self, door: Door, role: Role, sight: Sight) -> Entrance {
+        self.doors.enter(&self.house, door, role, self.scope(sight)).await
+    }
+
+    async fn look(&self, entrance: &Entrance, path: &str) -> Answer {
+        self.house.as_entered(entrance, "GET", path, Value::Null).await
     }
 
     async fn read(&self, token: &str, path: &str) -> Answer {
@@ -184,31 +207,49 @@ async fn the_table_and_the_document_name_the_same_routes_and_roles() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_refuses_strangers() {
     let fleet = Fleet::new().await;
+    let router = fleet.house.router_with(fleet.doors.all(&fleet.house), None);
     let forged = format!("fbt_{}_{}", uuid::Uuid::now_v7().simple(), "0".repeat(64));
+    let bare = || Entrance::bare(router.clone());
+    let mut strangers = vec![bare(), bare().showing("x-user-id", "ada").showing("x-user-groups", "team")];
+    strangers.push(strangers[1].clone().showing("x-cluster-access", "*").proved_as("somebody.example"));
+    strangers.extend([&forged, "", "eyJhbGciOiJub25lIn0.e30."].map(|token| Entrance::bearing(router.clone(), token)));
     for (method, path, need) in TABLE {
         let path = fleet.path(path, Object::Mine);
-        for token in [None, Some(forged.as_str()), Some(""), Some("eyJhbGciOiJub25lIn0.e30.")] {
-            let (status, _) = fleet.ask(token, method, &path).await;
-            assert_eq!(status == StatusCode::UNAUTHORIZED, need != "none", "{method} {path} {token:?}: {status}");
+        for (at, stranger) in strangers.iter().enumerate() {
+            let (status, _) = fleet.ask(stranger, method, &path).await;
+            assert_eq!(status == StatusCode::UNAUTHORIZED, need != "none", "{method} {path} stranger {at}: {status}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_obeys_role_and_scope() {
+    for door in Door::ALL {
+        every_route_obeys_behind(door).await;
+    }
+}
+
+async fn every_route_obeys_behind(door: Door) {
     let mut fleet = Fleet::new().await;
+    let mut entered: HashMap<(Role, Sight, String), Entrance> = HashMap::new();
     for (method, path, need) in TABLE {
         for role in Role::ALL {
-            for sight in [Sight::Everything, Sight::Labels, Sight::Ids] {
+            for sight in Sight::known_to(door) {
                 for object in [Object::Theirs, Object::Mine] {
                     fleet.restock().await;
-                    let token = fleet.house.token(role, fleet.scope(sight)).await;
-                    let (status, code) = fleet.ask(Some(&token), method, &fleet.path(path, object)).await;
-                    let case = format!("{method} {path} as {role} seeing {sight:?} about {object:?}: {status}");
+                    let entrance = match entered.entry((role, sight, fleet.mine.clone())) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(fleet.enter(door, role, sight).await),
+                    };
+                    let (status, code) = fleet.ask(entrance, method, &fleet.path(path, object)).await;
+                    let case =
+                        format!("{method} {path} by {door:?} as {role} seeing {sight:?} about {object:?}: {status}");
                     let hidden = object == Object::Theirs && sight != Sight::Everything;
                     let about_a_cluster = path.starts_with("/api/v1/clusters/{") || path.contains("{name}");
                     if !enough(need, role, sight) {
                         assert_eq!(status, StatusCode::FORBIDDEN, "{case}");
+                    } else if path.starts_with("/api/v1/tokens") && door != Door::Token {
+                        assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "none here: {case}");
                     } else if (method, path, sight) == ("POST", "/api/v1/clusters", Sight::Ids) {
                         assert_eq!(status, StatusCode::FORBIDDEN, "a new cluster is in nobody's list of ids: {case}");
                     } else if about_a_cluster && hidden {
@@ -230,27 +271,31 @@ async fn every_route_obeys_role_and_scope() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_readable_mentions_a_cluster_out_of_scope() {
     let fleet = Fleet::new().await;
-    let all = fleet.house.token(Role::Viewer, Scope::Everything).await;
-    for sight in [Sight::Labels, Sight::Ids] {
-        let token = fleet.house.token(Role::Viewer, fleet.scope(sight)).await;
-        for (_, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "GET" && *path != LIVE) {
-            let path = fleet.path(path, Object::Mine);
-            let text = fleet.read(&token, &path).await.text();
-            assert!(!text.contains("theirs") && !text.contains(&fleet.theirs), "{path} as {sight:?}: {text}");
+    for door in Door::ALL {
+        let all = fleet.enter(door, Role::Viewer, Sight::Everything).await;
+        for sight in Sight::known_to(door).into_iter().filter(|sight| *sight != Sight::Everything) {
+            let some = fleet.enter(door, Role::Viewer, sight).await;
+            nothing_mentions(&fleet, &all, &some, &format!("{door:?} {sight:?}")).await;
         }
-        for path in
-            ["/api/v1/fleet/summary", "/api/v1/fleet/health", "/api/v1/fleet/credentials", "/api/v1/fleet/tiles"]
-        {
-            assert_eq!(fleet.read(&token, path).await.json()["total_clusters"], 1, "{path}");
-            assert_eq!(fleet.read(&all, path).await.json()["total_clusters"], 2, "{path}");
-        }
-        assert_eq!(fleet.read(&token, "/api/v1/clusters").await.json()["total"], 1);
-        assert_eq!(fleet.read(&token, "/health/detailed").await.json()["engine"]["clusters"], 1);
-        let about = format!("/api/v1/events?cluster_id={}", fleet.theirs);
-        assert_eq!(fleet.read(&token, &about).await.json()["items"], json!([]));
-        assert_ne!(fleet.read(&all, &about).await.json()["items"], json!([]));
-        assert!(fleet.read(&token, "/metrics").await.text().contains("cluster=\"mine-1\""));
     }
+}
+
+async fn nothing_mentions(fleet: &Fleet, all: &Entrance, some: &Entrance, case: &str) {
+    for (_, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "GET" && *path != LIVE) {
+        let path = fleet.path(path, Object::Mine);
+        let text = fleet.look(some, &path).await.text();
+        assert!(!text.contains("theirs") && !text.contains(&fleet.theirs), "{path} as {case}: {text}");
+    }
+    for path in ["/api/v1/fleet/summary", "/api/v1/fleet/health", "/api/v1/fleet/credentials", "/api/v1/fleet/tiles"] {
+        assert_eq!(fleet.look(some, path).await.json()["total_clusters"], 1, "{path}");
+        assert_eq!(fleet.look(all, path).await.json()["total_clusters"], 2, "{path}");
+    }
+    assert_eq!(fleet.look(some, "/api/v1/clusters").await.json()["total"], 1);
+    assert_eq!(fleet.look(some, "/health/detailed").await.json()["engine"]["clusters"], 1);
+    let about = format!("/api/v1/events?cluster_id={}", fleet.theirs);
+    assert_eq!(fleet.look(some, &about).await.json()["items"], json!([]));
+    assert_ne!(fleet.look(all, &about).await.json()["items"], json!([]));
+    assert!(fleet.look(some, "/metrics").await.text().contains("cluster=\"mine-1\""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -277,6 +322,15 @@ async fn what_a_caller_makes_says_so_and_whoami_tells_the_rest() {
     assert_eq!(who["scope"], json!({ "label_selector": "team=blue" }));
     let made = fleet.house.as_bearer(&token, "POST", "/api/v1/clusters", cluster("made", "blue")).await;
     assert_eq!(made.json()["created_by"], who["id"], "{}", made.text());
+    for (door, id) in [(Door::Oidc, "oidc:ada"), (Door::Gateway, "gateway:ada@example.com")] {
+        let entrance = fleet.enter(door, Role::Operator, Sight::Everything).await;
+        assert_eq!(fleet.look(&entrance, "/api/v1/whoami").await.json()["id"], id);
+        let made = fleet
+            .house
+            .as_entered(&entrance, "POST", "/api/v1/clusters", cluster(&id.replace([':', '@', '.'], "-"), "x"))
+            .await;
+        assert_eq!(made.json()["created_by"], id, "{}", made.text());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use crate::doors::Entrance;
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -59,6 +60,9 @@ pub struct House {
     pub journal: Arc<Journal>,
     /// The tokens.
     pub keyring: Arc<Keyring>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    vitals: Arc<Vitals>,
     directory: TempDir,
 }
 
@@ -185,22 +189,44 @@ impl House {
             identity = identity.with_tokens(Arc::clone(&keyring));
         }
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), JournalRules::default()));
-        let (stop, stopping) = watch::channel(false);
-        let router = router(ApiParts {
-            board: Arc::clone(engine.board()),
-            outbox: Arc::clone(engine.outbox()),
-            store: Arc::clone(&store),
-            registration: Arc::clone(&registration),
-            foresight: Arc::clone(&foresight),
-            engine: Arc::clone(&engine) as Arc<dyn Watch>,
+        let stop = watch::Sender::new(false);
+        let (router, vitals) = (Router::new(), Arc::new(vitals));
+        let mut house = Self {
+            router,
+            fleet,
+            engine,
+            store,
+            stop,
+            memory,
+            judge,
+            registration,
+            foresight,
+            journal,
+            keyring,
             clock,
+            vitals,
+            directory,
+        };
+        house.router = house.router_with(identity, metrics);
+        house
+    }
+
+    /// The same house behind other doors.
+    pub fn router_with(&self, identity: Identity, metrics: Option<PrometheusHandle>) -> Router {
+        router(ApiParts {
+            board: Arc::clone(self.engine.board()),
+            outbox: Arc::clone(self.engine.outbox()),
+            store: Arc::clone(&self.store),
+            registration: Arc::clone(&self.registration),
+            foresight: Arc::clone(&self.foresight),
+            engine: Arc::clone(&self.engine) as Arc<dyn Watch>,
+            clock: Arc::clone(&self.clock),
             identity,
-            journal: Arc::clone(&journal),
-            vitals: Arc::new(vitals),
+            journal: Arc::clone(&self.journal),
+            vitals: Arc::clone(&self.vitals),
             metrics,
-            stopping,
-        });
-        Self { router, fleet, engine, store, stop, memory, judge, registration, foresight, journal, keyring, directory }
+            stopping: self.stop.subscribe(),
+        })
     }
 
     /// The database's file.
@@ -210,10 +236,7 @@ impl House {
 
     /// Any request.
     pub async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = to_bytes(body, 64 << 20).await.unwrap().to_vec();
-        Answer { status: parts.status, headers: parts.headers, bytes }
+        answer(self.router.clone(), request).await
     }
 
     /// A new token of this role and scope; its text.
@@ -228,6 +251,13 @@ impl House {
         let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
         let request = Request::builder().method(method).uri(path).header(header::AUTHORIZATION, bearer);
         self.send(request.header(header::CONTENT_TYPE, "application/json").body(body).unwrap()).await
+    }
+
+    /// Any request of somebody who came in through a door.
+    pub async fn as_entered(&self, entrance: &Entrance, method: &str, path: &str, body: Value) -> Answer {
+        let body = if body.is_null() { Body::empty() } else { Body::from(body.to_string()) };
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, "application/json");
+        answer(entrance.router.clone(), entrance.dress(request, body)).await
     }
 
     /// `GET`.
@@ -270,6 +300,12 @@ impl House {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+async fn answer(router: Router, request: Request<Body>) -> Answer {
+    let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+    let bytes = to_bytes(body, 64 << 20).await.unwrap().to_vec();
+    Answer { status: parts.status, headers: parts.headers, bytes }
 }
 
 fn engine_parts(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, fleet: &FakeFleet) -> EngineParts {

@@ -6,9 +6,13 @@ mod audit;
 mod bad_input;
 mod clusters;
 mod credentials;
+mod doors;
 mod events;
+mod forged;
 mod house;
 mod lists;
 mod metrics;
 mod past;
 mod serving;
+#[path = "../support/mod.rs"]
+mod support;

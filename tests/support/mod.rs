@@ -6,6 +6,7 @@
 mod consumer;
 mod fuzz;
 mod http;
+pub mod issuer;
 mod kube;
 mod postgres;
 mod process;
@@ -19,6 +20,7 @@ mod waiting;
 pub use consumer::{StreamEntry, Subscriber, stream_entries};
 pub use fuzz::fuzz_api;
 pub use http::{Answer, Client};
+pub use issuer::Issuer;
 pub use kube::KubeApiserver;
 pub use postgres::Postgres;
 pub use process::{Running, Scratch, free_port};

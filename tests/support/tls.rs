@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// Issues certificates for servers on this machine.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -39,6 +41,17 @@ impl Authority {
         params.not_after = rcgen::date_time_ymd(2040, 1, 1);
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
+    }
+
+    /// Serves TLS as `localhost` or `127.0.0.1`.
+    pub fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
+        let (certificate, key) = self.issue();
+        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = config.unwrap().with_no_client_auth().with_single_cert(vec![certificate], key).unwrap();
+        tokio_rustls::TlsAcceptor::from(Arc::new(config))
     }
 
     /// Certificate and key of a server reached as `localhost` or `127.0.0.1`.

@@ -1,0 +1,77 @@
+//! From settings to who may call.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use fleetbeat_actors::ports::Clock;
+
+use crate::{
+    config::{AuthGateway, AuthGrant, AuthOidc, Settings},
+    identity::{
+        Gateway, Grant, Grants, Identity, Keyring, Scope, first_token,
+        oidc::{Oidc, OidcRules, Provider, Wire},
+    },
+    store::Store,
+};
+
+/// Who may call, by every method that is set.
+pub(super) async fn identity(
+    settings: &Settings,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Identity> {
+    let (auth, mut identity) = (&settings.auth, Identity::open());
+    if auth.tokens.enabled {
+        identity = identity.with_tokens(Arc::new(keyring(&settings.data_dir, store, clock).await?));
+    }
+    if auth.oidc.is_on() {
+        identity = identity.with_oidc(Arc::new(oidc(&auth.oidc, clock)?));
+    }
+    if auth.gateway.is_on() {
+        identity = identity.with_gateway(Arc::new(gateway(&auth.gateway)?));
+    }
+    Ok(identity)
+}
+
+async fn keyring(data_dir: &Path, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>) -> anyhow::Result<Keyring> {
+    let keyring = Keyring::load(Arc::clone(store), Arc::clone(clock)).await.context("the tokens cannot be read")?;
+    if let Some(path) = first_token(&keyring, data_dir).await? {
+        tracing::warn!(file = %path.display(), "the first token, for an administrator, was made: it lies in this file");
+    }
+    Ok(keyring)
+}
+
+fn oidc(set: &AuthOidc, clock: &Arc<dyn Clock>) -> anyhow::Result<Oidc> {
+    let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
+    let wire = Wire::new(ca_file).context("auth.oidc.ca_file")?;
+    let algorithms: Result<_, _> = set.algorithms.iter().map(|word| word.parse()).collect();
+    let rules = OidcRules {
+        audiences: set.audiences.clone(),
+        algorithms: algorithms.context("auth.oidc.algorithms")?,
+        needs_nbf: set.require_nbf,
+        skew: TimeDelta::from_std(set.clock_skew).context("auth.oidc.clock_skew_seconds")?,
+        name_claim: set.name_claim.clone(),
+        groups_claim: set.groups_claim.clone(),
+    };
+    let provider = Arc::new(Provider::new(set.issuer.clone(), wire, Arc::clone(clock)));
+    Ok(Oidc::new(provider, Arc::clone(clock), rules, grants("auth.oidc.grants", &set.grants)?))
+}
+
+fn gateway(set: &AuthGateway) -> anyhow::Result<Gateway> {
+    Ok(Gateway::new(set.client_names.clone(), set.unix_socket, grants("auth.gateway.grants", &set.grants)?))
+}
+
+fn grants(key: &str, set: &[AuthGrant]) -> anyhow::Result<Grants> {
+    let grants = set.iter().enumerate().map(|(at, set)| grant(set).with_context(|| format!("{key}[{at}]")));
+    grants.collect::<Result<_, _>>().map(Grants::new)
+}
+
+fn grant(set: &AuthGrant) -> anyhow::Result<Grant> {
+    let scope = match set.label_selector.as_str() {
+        "" if set.cluster_ids.is_empty() => Scope::Everything,
+        "" => Scope::clusters(&set.cluster_ids).map_err(anyhow::Error::msg)?,
+        selector => Scope::labels(selector.to_owned()).map_err(anyhow::Error::msg)?,
+    };
+    Ok(Grant { group: set.group.clone(), role: set.role.parse()?, scope })
+}

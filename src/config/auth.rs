@@ -1,0 +1,101 @@
+//! The settings of who may call the API. What each key means and its default stand in `config/default.yaml`.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::durations::seconds;
+
+/// Who may call the API.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// API tokens.
+    pub tokens: AuthTokens,
+    /// An OpenID issuer.
+    pub oidc: AuthOidc,
+    /// A gateway in front.
+    pub gateway: AuthGateway,
+}
+
+impl Auth {
+    /// Is any method on?
+    pub fn is_on(&self) -> bool {
+        self.tokens.enabled || self.oidc.is_on() || self.gateway.is_on()
+    }
+}
+
+/// API tokens.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthTokens {
+    /// Whether they are accepted.
+    pub enabled: bool,
+}
+
+/// What the members of a group may do and see.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthGrant {
+    /// The group; `*` for everybody.
+    pub group: String,
+    /// `viewer`, `operator` or `admin`.
+    pub role: String,
+    /// Which clusters they may see; all when neither this nor a selector is set.
+    #[serde(default)]
+    pub cluster_ids: Vec<String>,
+    /// Those whose labels match.
+    #[serde(default)]
+    pub label_selector: String,
+}
+
+/// An OpenID issuer.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthOidc {
+    /// Its name and address; empty for none.
+    pub issuer: String,
+    /// For whom a bearer token has to be.
+    pub audiences: Vec<String>,
+    /// How a token may be signed.
+    pub algorithms: Vec<String>,
+    /// Whether a bearer token has to say from when it is valid.
+    pub require_nbf: bool,
+    /// How far the issuer's clock may be off.
+    #[serde(rename = "clock_skew_seconds", with = "seconds")]
+    pub clock_skew: Duration,
+    /// Claim with a person's name.
+    pub name_claim: String,
+    /// Claim with their groups.
+    pub groups_claim: String,
+    /// What groups may do and see.
+    pub grants: Vec<AuthGrant>,
+    /// PEM file of authorities trusted for the issuer in place of the system's own; empty for those.
+    pub ca_file: PathBuf,
+}
+
+impl AuthOidc {
+    /// Is it on?
+    pub fn is_on(&self) -> bool {
+        !self.issuer.is_empty()
+    }
+}
+
+/// A gateway in front.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthGateway {
+    /// Names in client certificates that are gateways.
+    pub client_names: Vec<String>,
+    /// Whether whoever reaches the unix socket is one.
+    pub unix_socket: bool,
+    /// What groups may do.
+    pub grants: Vec<AuthGrant>,
+}
+
+impl AuthGateway {
+    /// Is it on?
+    pub fn is_on(&self) -> bool {
+        self.unix_socket || !self.client_names.is_empty()
+    }
+}

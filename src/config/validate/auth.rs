@@ -1,0 +1,124 @@
+//! Whether the settings of who may call make sense.
+
+use std::time::Duration;
+
+use url::{Host, Url};
+
+use super::Checks;
+use crate::config::{AuthGateway, AuthGrant, AuthOidc, Settings};
+use crate::selector::Selector;
+
+const ALGORITHMS: [&str; 8] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
+const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
+/// Longest difference of clocks that is forgiven.
+const MAX_SKEW: Duration = Duration::from_secs(300);
+
+impl Checks<'_> {
+    pub(super) fn auth(&mut self, settings: &Settings) {
+        let auth = &settings.auth;
+        if auth.oidc.is_on() {
+            self.oidc(&auth.oidc);
+        }
+        if auth.gateway.is_on() {
+            self.gateway(settings, &auth.gateway);
+        }
+    }
+
+    fn oidc(&mut self, oidc: &AuthOidc) {
+        self.address("auth.oidc.issuer", &oidc.issuer);
+        if oidc.audiences.is_empty() || oidc.audiences.iter().any(String::is_empty) {
+            self.refuse(
+                "auth.oidc.audiences",
+                "must name at least one audience: for whom tokens of the issuer have to be",
+            );
+        }
+        let known = |word: &String| ALGORITHMS.contains(&word.as_str());
+        if oidc.algorithms.is_empty() || !oidc.algorithms.iter().all(known) {
+            let words = ALGORITHMS.join(", ");
+            self.refuse("auth.oidc.algorithms", format!("must be one or more of {words}"));
+        }
+        self.within("auth.oidc.clock_skew_seconds", oidc.clock_skew, Duration::ZERO, MAX_SKEW);
+        for (key, claim) in [("auth.oidc.name_claim", &oidc.name_claim), ("auth.oidc.groups_claim", &oidc.groups_claim)]
+        {
+            if claim.is_empty() {
+                self.refuse(key, "must be the name of a claim");
+            }
+        }
+        self.grants("auth.oidc.grants", &oidc.grants);
+    }
+
+    fn gateway(&mut self, settings: &Settings, gateway: &AuthGateway) {
+        if !gateway.client_names.is_empty() && settings.server.tls.client_ca_file.as_os_str().is_empty() {
+            let message = "needs server.tls.client_ca_file: without it no client certificate is asked for";
+            self.refuse("auth.gateway.client_names", message);
+        }
+        if gateway.unix_socket && settings.server.listens().all(|listen| listen.address().is_some()) {
+            self.refuse("auth.gateway.unix_socket", "needs a unix socket to listen on, as in server.also_listen");
+        }
+        if gateway.client_names.iter().any(|name| name.trim().is_empty()) {
+            self.refuse("auth.gateway.client_names", "must be names in client certificates");
+        }
+        self.grants("auth.gateway.grants", &gateway.grants);
+        let narrowed = |grant: &AuthGrant| !grant.cluster_ids.is_empty() || !grant.label_selector.is_empty();
+        if gateway.grants.iter().any(narrowed) {
+            let message = "must not narrow which clusters are seen: the gateway's X-Cluster-Access does";
+            self.refuse("auth.gateway.grants", message);
+        }
+    }
+
+    /// https, or http on loopback; no user, query or fragment.
+    fn address(&mut self, key: &str, text: &str) {
+        let loopback = |url: &Url| match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        let fits = Url::parse(text).is_ok_and(|url| {
+            let safe = url.scheme() == "https" && url.host().is_some() || url.scheme() == "http" && loopback(&url);
+            let bare = url.query().is_none() && url.fragment().is_none();
+            safe && bare && url.username().is_empty() && url.password().is_none()
+        });
+        if !fits {
+            self.refuse(key, "must be an https URL (http on loopback only) without user, query and fragment");
+        }
+    }
+
+    fn grants(&mut self, key: &str, grants: &[AuthGrant]) {
+        if grants.is_empty() {
+            self.refuse(
+                key,
+                "is empty, so nobody could do anything; name a group and its role, or group \"*\" for everybody",
+            );
+        }
+        for (at, grant) in grants.iter().enumerate() {
+            if let Some(message) = wrong(grant) {
+                self.refuse(&format!("{key}[{at}]"), message);
+            }
+        }
+    }
+}
+
+fn wrong(grant: &AuthGrant) -> Option<String> {
+    let uuid = |text: &String| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
+    if grant.group.is_empty() {
+        return Some("names no group".to_owned());
+    }
+    if !ROLES.contains(&grant.role.as_str()) {
+        return Some(format!("role must be one of {}", ROLES.join(", ")));
+    }
+    if !grant.cluster_ids.is_empty() && !grant.label_selector.is_empty() {
+        return Some("set cluster_ids or label_selector, not both".to_owned());
+    }
+    if !grant.cluster_ids.iter().all(uuid) || grant.cluster_ids.len() > 1_000 {
+        return Some("cluster_ids must be at most 1000 ids of clusters (UUIDs)".to_owned());
+    }
+    let selector = grant.label_selector.parse::<Selector>();
+    match selector {
+        Err(error) => Some(format!("label_selector {error}")),
+        Ok(selector) if !grant.label_selector.is_empty() && selector == Selector::default() => {
+            Some("label_selector must require something".to_owned())
+        }
+        Ok(_) => None,
+    }
+}
