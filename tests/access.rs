@@ -22,6 +22,7 @@ async fn the_first_token_lies_in_a_private_file_and_makes_others() {
     assert!(product.logs().contains("admin-token"), "{}", product.logs());
     let first = std::fs::read_to_string(&file).unwrap().trim().to_owned();
     assert!(!product.logs().contains(&first));
+    assert_eq!(String::from_utf8_lossy(&product.run(&["tokens", "first"]).stdout).trim(), first);
     product.client().get("/api/v1/clusters").await.expect(401);
     let admin = product.client().with_header("authorization", &format!("Bearer {first}"));
     admin.get("/api/v1/clusters").await.expect(200);

@@ -19,7 +19,7 @@ use super::table::{self, Cell};
 use crate::app;
 use crate::audit::Origin;
 use crate::clock::SystemClock;
-use crate::identity::{ApiToken, Keyring, Role, Scope, TokenDraft};
+use crate::identity::{ApiToken, FIRST_TOKEN_FILE, Keyring, Role, Scope, TokenDraft};
 use crate::store::Store;
 
 /// Make, list and revoke API tokens
@@ -55,6 +55,8 @@ enum Command {
     /// List tokens, without their secrets
     #[command(visible_alias = "ls")]
     List,
+    /// Print the first token, which the first start left in the data directory that the settings name
+    First,
     /// Revoke a token, at once
     Revoke {
         /// The token's id
@@ -101,6 +103,9 @@ impl CreateArguments {
 /// # Errors
 /// Those of the server or of the database.
 pub async fn run(arguments: TokensArguments, paint: Paint) -> Result<(), CliError> {
+    if matches!(arguments.command, Command::First) {
+        return first(&arguments.settings);
+    }
     if arguments.local {
         return run_locally(&arguments, paint).await;
     }
@@ -121,7 +126,15 @@ pub async fn run(arguments: TokensArguments, paint: Paint) -> Result<(), CliErro
             listed(&answer.json, arguments.output, paint)
         }
         Command::Revoke { id } => client.delete(&format!("/api/v1/tokens/{id}")).await,
+        Command::First => Ok(()),
     }
+}
+
+/// In an image without a shell nothing else could read the file.
+fn first(settings: &SettingsArguments) -> Result<(), CliError> {
+    let file = settings.load()?.data_dir.join(FIRST_TOKEN_FILE);
+    let text = std::fs::read_to_string(&file).map_err(CliError::failed(format!("cannot read {}", file.display())))?;
+    output::say(&format!("{}\n", text.trim()))
 }
 
 async fn run_locally(arguments: &TokensArguments, paint: Paint) -> Result<(), CliError> {
@@ -161,6 +174,7 @@ async fn change_locally(arguments: &TokensArguments, store: &Arc<dyn Store>, pai
             true => Ok(()),
             false => Err(CliError::NotFound(format!("no token {id} is valid"))),
         },
+        Command::First => Ok(()),
     }
 }
 

@@ -10,5 +10,7 @@ mod support;
 
 mod dashboard;
 mod firing;
+mod machine;
+mod manifests;
 mod outside;
 mod rules;
