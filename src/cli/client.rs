@@ -52,12 +52,9 @@ impl Client {
     /// # Errors
     /// When the address is none, or the authorities cannot be read.
     pub fn new(connection: &Connection) -> Result<Self, CliError> {
-        let base = base_url(&connection.server).map_err(CliError::Usage)?;
-        let roots = if base.starts_with("https:") {
-            authorities(connection.server_ca.as_deref())?
-        } else {
-            RootCertStore::empty()
-        };
+        let place = connection.place()?;
+        let base = base_url(&place.server).map_err(CliError::Usage)?;
+        let roots = if base.starts_with("https:") { authorities(place.ca.as_deref())? } else { RootCertStore::empty() };
         let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let tls = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -73,7 +70,7 @@ impl Client {
         let mut pool = Pool::builder(TokioExecutor::new());
         pool.pool_timer(TokioTimer::new()).pool_idle_timeout(KEPT_FOR);
         let pool = pool.build(connector);
-        let bearer = connection.token()?.map(|token| bearer(&token)).transpose()?;
+        let bearer = place.token.map(|token| bearer(&token)).transpose()?;
         Ok(Self { base, pool, timeout: connection.timeout(), bearer })
     }
 
@@ -254,7 +251,10 @@ fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {
 }
 
 /// The address without its trailing slash; `host:port` means http.
-fn base_url(given: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What is wrong with it.
+pub fn base_url(given: &str) -> Result<String, String> {
     let text = if given.contains("://") { given.to_owned() } else { format!("http://{given}") };
     let wrong = |why: &str| format!("--server {given}: {why}");
     let url = url::Url::parse(&text).map_err(|error| wrong(&error.to_string()))?;

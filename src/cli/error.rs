@@ -24,6 +24,9 @@ pub enum CliError {
     /// Some of several things failed; they were told already.
     #[error("{0}")]
     Partly(String),
+    /// Two things are not alike, as was told already.
+    #[error("there are differences")]
+    Differs,
     /// Anything else.
     #[error("{0:#}")]
     Failed(anyhow::Error),
@@ -47,7 +50,7 @@ impl CliError {
         match self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
             Self::Refused(refusal) if refusal.code == "CLUSTER_NOT_FOUND" => 3,
-            Self::Refused(_) | Self::Partly(_) | Self::Failed(_) | Self::Output(_) => 1,
+            Self::Refused(_) | Self::Partly(_) | Self::Differs | Self::Failed(_) | Self::Output(_) => 1,
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
             Self::Unreachable(_) => 4,
@@ -56,7 +59,7 @@ impl CliError {
 
     /// Tells it on standard error. A reader that went away (`| head`) is no trouble and not worth a word.
     pub fn report(&self, paint: Paint) {
-        if self.exit_code() == 0 {
+        if self.exit_code() == 0 || matches!(self, Self::Differs) {
             return;
         }
         eprintln!("{} {self}", paint.bad("error:"));

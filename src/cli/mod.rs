@@ -7,6 +7,7 @@ mod client;
 mod clusters;
 mod completion;
 mod connection;
+mod contexts;
 mod demo;
 mod error;
 mod events;
@@ -19,6 +20,7 @@ mod logging;
 mod look;
 mod output;
 mod paint;
+mod screen;
 mod serve;
 mod settings;
 mod shutdown;
@@ -78,11 +80,15 @@ enum Command {
     Serve(serve::ServeArguments),
     Demo(demo::DemoArguments),
     Clusters(clusters::ClustersArguments),
+    Apply(clusters::manifests::ApplyArguments),
+    Diff(clusters::manifests::DiffArguments),
+    Export(clusters::manifests::ExportArguments),
     Watch(watch::WatchArguments),
     Events(events::EventsArguments),
     Fleet(fleet::FleetArguments),
     Tokens(tokens::TokensArguments),
     Audit(audit::AuditArguments),
+    Context(contexts::ContextArguments),
     Config(settings::ConfigArguments),
     Keys(keys::KeysArguments),
     Completion(completion::CompletionArguments),
@@ -108,11 +114,15 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Serve(arguments) => serve::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments, paint),
         Command::Clusters(arguments) => on_one_thread(clusters::run(arguments, paint)),
+        Command::Apply(arguments) => on_one_thread(clusters::manifests::apply(arguments, paint)),
+        Command::Diff(arguments) => on_one_thread(clusters::manifests::diff(arguments, paint)),
+        Command::Export(arguments) => on_one_thread(clusters::manifests::export(arguments)),
         Command::Watch(arguments) => on_one_thread(watch::run(arguments, paint)),
         Command::Events(arguments) => on_one_thread(events::run(arguments, paint)),
         Command::Fleet(arguments) => on_one_thread(fleet::run(arguments, paint)),
         Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
         Command::Audit(arguments) => on_one_thread(audit::run(arguments, paint)),
+        Command::Context(arguments) => contexts::run(&arguments, paint),
         Command::Config(arguments) => settings::run(&arguments),
         Command::Keys(arguments) => on_one_thread(keys::run(arguments)),
         Command::Completion(arguments) => completion::run(&arguments),

@@ -1,6 +1,7 @@
-//! `fleetbeat watch`: every event as a line, as it happens.
+//! `fleetbeat watch`: the fleet as a live table on a terminal, every event as a line elsewhere.
 
 use std::collections::HashSet;
+use std::io::IsTerminal;
 
 use clap::Args;
 use fleetbeat_actors::event::EventType;
@@ -13,18 +14,20 @@ use super::follow::{Follower, News};
 use super::line::Event;
 use super::output::{self, EventFormat};
 use super::paint::Paint;
-use super::{look, words};
+use super::{look, screen, words};
 
-/// Follow the fleet: a line for every event, as it happens
+/// Follow the fleet: a live table on a terminal, elsewhere a line for every event
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
-  fleetbeat watch
+  fleetbeat watch                          / filters, ? helps, q leaves
   fleetbeat watch -l team=core
+  fleetbeat watch --lines                  a line for every event, on a terminal too
   fleetbeat watch --cluster prod-east-1
   fleetbeat watch -o json | jq -r 'select(.payload.new_state == \"OFFLINE\") | .payload.cluster_name'
 
-When the connection is lost it is made again, and no event is missed. Ends with Ctrl-C.")]
+The table is for the fleet as it is: with --cluster, --event, --after or -o json there are lines. When the connection is lost it is
+made again, and no event is missed. Ends with Ctrl-C.")]
 pub struct WatchArguments {
     /// Label selector as in Kubernetes
     #[arg(short = 'l', long, value_name = "SELECTOR", conflicts_with = "cluster")]
@@ -38,11 +41,22 @@ pub struct WatchArguments {
     /// Begin after this position of the log instead of now; 0 is the beginning
     #[arg(long, value_name = "POSITION")]
     after: Option<i64>,
+    /// A line for every event, on a terminal too
+    #[arg(long)]
+    lines: bool,
     /// How to write an event
     #[arg(short, long, value_enum, default_value_t, value_name = "FORMAT")]
     output: EventFormat,
     #[command(flatten)]
     connection: Connection,
+}
+
+impl WatchArguments {
+    fn wants_a_table(&self) -> bool {
+        let of_events = self.lines || self.cluster.is_some() || !self.event_types.is_empty() || self.after.is_some();
+        let terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+        terminal && !of_events && self.output == EventFormat::Table
+    }
 }
 
 /// Does it, until killed.
@@ -51,6 +65,10 @@ pub struct WatchArguments {
 /// When the server does not answer at first, or refuses.
 pub async fn run(arguments: WatchArguments, paint: Paint) -> Result<(), CliError> {
     let client = Client::new(&arguments.connection)?;
+    if arguments.wants_a_table() {
+        let filter = Filter { selector: arguments.selector, ..Filter::default() };
+        return screen::run(&client, &filter, paint).await;
+    }
     let mut chosen = Chosen::begin(&client, arguments.selector.clone()).await?;
     let id = match &arguments.cluster {
         Some(wanted) => Some(clusters::find_id(&client, wanted).await?),

@@ -17,6 +17,23 @@ use super::{
 const READ_ONLY: [&str; 9] =
     ["id", "status", "capabilities", "generation", "created_by", "created_at", "updated_at", "last_seen_at", "check"];
 
+/// Fields that callers decide.
+const FIELDS: [&str; 13] = [
+    "name",
+    "display_name",
+    "api_server_url",
+    "cluster_type",
+    "platform",
+    "platform_version",
+    "region",
+    "environment",
+    "labels",
+    "endpoints",
+    "ca_bundle",
+    "tls_server_name",
+    "health_check",
+];
+
 /// What callers decide about a cluster.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Spec {
@@ -74,6 +91,15 @@ impl Spec {
         };
         reader.finish(&READ_ONLY, bad_name)?;
         Ok(spec)
+    }
+
+    /// The spec within a cluster as the API tells it: whatever callers do not decide is left aside.
+    ///
+    /// # Errors
+    /// Every field that is wrong.
+    pub fn told(cluster: &Map<String, Value>) -> Result<Self, Invalid> {
+        let decided = cluster.iter().filter(|(field, _)| FIELDS.contains(&field.as_str()));
+        Self::read(decided.map(|(field, value)| (field.clone(), value.clone())).collect())
     }
 
     /// The spec of a registered cluster.
@@ -229,6 +255,18 @@ mod tests {
 
     fn read(value: Value) -> Result<Spec, Invalid> {
         Spec::read(value.as_object().expect("an object").clone())
+    }
+
+    #[test]
+    fn callers_decide_every_field_of_a_spec_and_no_other() {
+        let spec = read(json!({"name": "abc", "api_server_url": "https://a:6443"})).unwrap();
+        let mut fields = FIELDS.map(str::to_owned);
+        fields.sort();
+        assert_eq!(spec.to_map().into_iter().map(|(field, _)| field).collect::<Vec<_>>(), fields);
+        assert!(READ_ONLY.iter().all(|field| !FIELDS.contains(field)));
+        let mut told = spec.to_map();
+        told.insert("status".to_owned(), json!({"state": "ONLINE"}));
+        assert_eq!(Spec::told(&told).unwrap(), spec);
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod support;
 
 mod audit;
 mod clusters;
+mod contexts;
+mod declared;
 mod demo;
 mod desk;
 mod events;

@@ -56,12 +56,16 @@ pub struct ImportArguments {
     traits: Traits,
 }
 
-/// One item on its way: what it was called, and what became of it.
-struct Item {
-    name: String,
-    result: String,
-    id: Option<String>,
-    refusal: Option<Refusal>,
+/// One item on its way.
+pub(super) struct Item {
+    /// What it was called.
+    pub(super) name: String,
+    /// What became of it, in a word or two.
+    pub(super) result: String,
+    /// Its id, where the server told it.
+    pub(super) id: Option<String>,
+    /// Why not, where it was refused.
+    pub(super) refusal: Option<Refusal>,
 }
 
 /// What a file holds, in its order: clusters to send, and what can be told without sending it.
@@ -127,7 +131,8 @@ fn read_contexts(content: Value, arguments: &ImportArguments) -> Result<Load, Cl
     Ok(Load { steps: steps.collect(), from_kubeconfig: true })
 }
 
-fn text(path: &Path) -> Result<String, CliError> {
+/// The text of a file, or of standard input for `-`.
+pub(super) fn text(path: &Path) -> Result<String, CliError> {
     let mut text = String::new();
     let read = match path.to_str() {
         Some("-") => std::io::stdin().lock().take(MAX_FILE).read_to_string(&mut text),
@@ -164,7 +169,8 @@ fn judge(cluster: &Value, known: &std::collections::HashSet<String>) -> Item {
     }
 }
 
-async fn send(desk: &Desk, clusters: &[Value]) -> Result<Vec<Item>, CliError> {
+/// Registers or changes clusters, in batches, with a bar on a terminal.
+pub(super) async fn send(desk: &Desk, clusters: &[Value]) -> Result<Vec<Item>, CliError> {
     let bar = bar(clusters.len());
     let mut items = Vec::with_capacity(clusters.len());
     for batch in clusters.chunks(BATCH) {
@@ -177,7 +183,8 @@ async fn send(desk: &Desk, clusters: &[Value]) -> Result<Vec<Item>, CliError> {
     Ok(items)
 }
 
-fn bar(length: usize) -> ProgressBar {
+/// A bar for work on so many clusters; hidden for few, and where there is no terminal.
+pub(super) fn bar(length: usize) -> ProgressBar {
     if length <= BATCH || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
@@ -188,6 +195,11 @@ fn bar(length: usize) -> ProgressBar {
 impl Item {
     fn named(name: String) -> Self {
         Self { name, result: String::new(), id: None, refusal: None }
+    }
+
+    /// One whose end is known.
+    pub(super) fn settled(name: &str, result: &str) -> Self {
+        Self { result: result.to_owned(), ..Self::named(name.to_owned()) }
     }
 
     fn of(json: &Value) -> Self {
@@ -226,7 +238,8 @@ impl Item {
     }
 }
 
-fn tell(desk: &Desk, items: &[Item]) -> Result<(), CliError> {
+/// Writes what became of each.
+pub(super) fn tell(desk: &Desk, items: &[Item]) -> Result<(), CliError> {
     let json = || json!({ "items": items.iter().map(Item::to_json).collect::<Vec<_>>() });
     match desk.format {
         Format::Json => return output::json(&json()),

@@ -2,9 +2,11 @@
 
 mod add;
 mod contexts;
+mod describe;
 mod get;
 mod import;
 mod list;
+pub mod manifests;
 mod rm;
 mod rows;
 mod safe_name;
@@ -39,6 +41,7 @@ enum Command {
     #[command(visible_alias = "ls")]
     List(list::ListArguments),
     Get(get::GetArguments),
+    Describe(describe::DescribeArguments),
     Status(get::StatusArguments),
     Refresh(get::RefreshArguments),
     Add(Box<add::AddArguments>),
@@ -63,6 +66,7 @@ pub async fn run(arguments: ClustersArguments, paint: Paint) -> Result<(), CliEr
     match arguments.command {
         Command::List(list) => list::run(&desk, &list).await,
         Command::Get(get) => get::run(&desk, &get).await,
+        Command::Describe(describe) => describe::run(&desk, &describe).await,
         Command::Status(status) => get::status(&desk, &status).await,
         Command::Refresh(refresh) => get::refresh(&desk, &refresh).await,
         Command::Add(add) => add::run(&desk, &add).await,

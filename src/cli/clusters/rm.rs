@@ -28,6 +28,24 @@ pub struct RmArguments {
     yes: bool,
 }
 
+/// May these clusters be removed? Asks on a terminal, unless told not to.
+///
+/// # Errors
+/// When the answer is no, or there is nobody to ask.
+pub fn permitted<'a>(names: impl Iterator<Item = &'a str>, yes: bool) -> Result<(), CliError> {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() || yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(CliError::Usage(format!(
+            "this removes {}: say --yes (there is no terminal to ask)",
+            names.join(", ")
+        )));
+    }
+    if agreed(&names)? { Ok(()) } else { Err(CliError::Partly("nothing was done".to_owned())) }
+}
+
 /// Does it.
 pub async fn run(desk: &Desk, arguments: &RmArguments) -> Result<(), CliError> {
     if !arguments.yes && !std::io::stdin().is_terminal() {
@@ -44,9 +62,8 @@ pub async fn run(desk: &Desk, arguments: &RmArguments) -> Result<(), CliError> {
             Err(error) => return Err(error),
         }
     }
-    if !found.is_empty() && !arguments.yes && !agreed(&found)? {
-        return Err(CliError::Partly("nothing was removed".to_owned()));
-    }
+    let names: Vec<_> = found.iter().map(|cluster| look::text(cluster, "/name")).collect();
+    permitted(names.iter().map(String::as_str), arguments.yes)?;
     for cluster in &found {
         remove(desk, cluster).await?;
     }
@@ -69,8 +86,7 @@ async fn remove(desk: &Desk, cluster: &Value) -> Result<(), CliError> {
     }
 }
 
-fn agreed(clusters: &[Value]) -> Result<bool, CliError> {
-    let names: Vec<_> = clusters.iter().map(|cluster| look::text(cluster, "/name")).collect();
+fn agreed(names: &[&str]) -> Result<bool, CliError> {
     eprint!("Remove {}? [y/N] ", names.join(", "));
     std::io::stderr().flush()?;
     let mut answer = String::new();

@@ -60,7 +60,13 @@ impl Stage {
         logging::begin(&settings.log)?;
         let app = App::start(&settings).await?;
         let server = format!("http://{}", app.address().context("the demo listens on no address")?);
-        let client = Client::new(&Connection { server, server_ca: None, token_file: None, timeout_seconds: 30.0 })?;
+        let client = Client::new(&Connection {
+            server: Some(server),
+            context: None,
+            server_ca: None,
+            token_file: None,
+            timeout_seconds: 30.0,
+        })?;
         Ok(Self { fleet, client, app, data })
     }
 
