@@ -39,6 +39,7 @@ conformance! {
         the_sign_of_life_never_moves_back, the_last_sequence_is_known_for_all_who_are_registered,
         ten_thousand_statuses_go_in_one_flush;
     log: events_come_back_as_they_were_in_order, a_known_event_is_not_stored_again,
+        a_known_event_moves_to_its_new_position, it_is_known_which_events_are_stored,
         events_are_filtered_by_cluster_and_type, the_cursor_never_moves_back,
         a_reader_that_follows_the_head_misses_nothing;
     keys: tokens_come_back_as_they_were_the_oldest_first, a_token_is_revoked_once_and_stays_in_the_list;

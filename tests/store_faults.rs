@@ -147,6 +147,32 @@ async fn a_commit_that_gets_no_answer_is_doubtful() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_in_doubt_is_looked_for_only_when_it_has_ended() {
+    let url = Postgres::shared().await.database().await;
+    let setting_up = open(&at(&url)).await.unwrap();
+    setting_up.close().await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(4); RETURN NULL; END'; \
+        CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clusters.events DEFERRABLE INITIALLY DEFERRED \
+        FOR EACH ROW EXECUTE FUNCTION slow()";
+    sqlx::raw_sql(slow).execute(&mut other).await.unwrap();
+    let store = open(&StoreOptions { statement_timeout: Duration::from_secs(60), ..at(&url) }).await.unwrap();
+    let in_doubt = event(1);
+    let answer = store.append(&[Arc::clone(&in_doubt)], &[]).await;
+    assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: true, .. })), "{answer:?}");
+    let mut asked = 0;
+    let found = loop {
+        match store.stored(&[in_doubt.event_id]).await {
+            Ok(found) => break found,
+            Err(StoreError::Unavailable { doubtful: false, .. }) if asked < 20 => asked += 1,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert_eq!(found, [in_doubt.event_id]);
+    assert!(asked > 0, "nobody says that it is not there while it may still come");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_is_spoken_and_the_certificate_verified() {
     let postgres = Postgres::start_with_tls().await;
     let url = postgres.database().await;

@@ -107,6 +107,12 @@ impl Event {
         Self::stored(position, draft.event_id, draft.event_type, draft.cluster_id, sequence, draft.timestamp, payload)
     }
 
+    /// The same event at another place in the log.
+    pub(crate) fn moved_to(&self, position: i64) -> Self {
+        let payload = self.payload.clone();
+        Self::stored(position, self.event_id, self.event_type, self.cluster_id, self.sequence, self.timestamp, payload)
+    }
+
     /// An event as a store reads it back. `payload` that is not JSON is shown as `null`.
     pub fn stored(
         position: i64,

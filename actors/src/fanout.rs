@@ -231,13 +231,14 @@ async fn publish_next(parts: &FanoutArguments) -> Round {
     Round::Published { position: last.position, more: events.len() == BATCH }
 }
 
-/// Writes the mark as it moves, but never past events that only memory holds. Publishing does not wait for it: a mark
+/// Writes the mark as it moves, but never past events that only memory holds, or that are in doubt. Publishing does not wait for it: a mark
 /// that lags costs a repetition after a restart, nothing else.
 async fn keep_mark(parts: FanoutArguments, mut mark: watch::Receiver<i64>) {
     while mark.changed().await.is_ok() {
         loop {
             let position = *mark.borrow_and_update();
-            if parts.outbox.unsaved() == 0 && parts.log.mark_published(position).await.is_ok() {
+            let all_known = parts.outbox.unsaved() == 0 && !parts.outbox.has_doubts();
+            if all_known && parts.log.mark_published(position).await.is_ok() {
                 break;
             }
             tokio::time::sleep(RETRY).await;

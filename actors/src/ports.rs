@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Instant};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::{
     event::Event,
@@ -98,7 +99,7 @@ pub struct Batch {
     pub statuses: Vec<(ClusterId, Arc<Status>)>,
     /// Transitions for the history; a known `event_id` is skipped. Those of a deleted cluster are skipped.
     pub transitions: Vec<Arc<Transition>>,
-    /// Events in the order of their positions; a known `event_id` is skipped.
+    /// Events in the order of their positions; a known `event_id` moves to the position given here.
     pub events: Vec<Arc<Event>>,
     /// Rollups, replacing an earlier write of the same (cluster, start, run).
     pub rollups: Vec<Rollup>,
@@ -122,6 +123,10 @@ impl Batch {
 pub trait Ledger: Send + Sync + 'static {
     /// Writes a batch in one transaction. Idempotent: the same batch again changes nothing.
     async fn record(&self, batch: &Batch) -> Result<(), StoreError>;
+
+    /// Which of these events are in the log. Answers only when no transaction that this process began earlier can still
+    /// add any: one whose outcome nobody heard of may end late.
+    async fn stored(&self, events: &[Uuid]) -> Result<Vec<Uuid>, StoreError>;
 
     /// The sequence of each cluster's last event, for those of `ids` that are registered ([`ClusterId::FLEET`] always).
     async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError>;

@@ -7,14 +7,15 @@ use fleetbeat_actors::{
     board::Entry,
     doubt::DoubtRules,
     engine::{CheckNowError, Engine, EngineParts},
-    event::EventType,
+    event::{Event, EventDraft, EventType},
     health::{Outcome, State},
-    ports::Clock,
+    ports::{Batch, Clock, Ledger},
     recorder::RecorderRules,
     roll::{Cluster, ClusterId, Endpoints},
     target::Policy,
     testing::{Behaviour, FakeFleet, MemoryPublisher, MemoryStore, TestClock, cluster, clusters},
 };
+use serde_json::json;
 
 struct House {
     engine: Engine,
@@ -340,6 +341,59 @@ async fn without_the_store_everything_goes_on_and_is_written_when_it_returns() {
     assert_eq!(house.engine.outbox().unsaved(), 0);
     assert_eq!(house.states(fleet[0].id), [State::Online, State::Offline, State::Online]);
     assert_eq!(house.publisher.published(), house.store.log());
+}
+
+/// A write of a user whose outcome nobody heard of. Returns its event.
+async fn doubtful_write(house: &House, id: ClusterId) -> Arc<Event> {
+    let mut pen = house.engine.outbox().pen(Duration::from_secs(1)).await.unwrap();
+    let draft = EventDraft::new(EventType::ClusterUpdated, id, house.clock.wall(), json!({}));
+    let event = pen.write(draft).unwrap();
+    pen.doubt();
+    event
+}
+
+fn sequences_of(events: &[Arc<Event>], id: ClusterId) -> Vec<i64> {
+    events.iter().filter(|event| event.cluster_id == id).map(|event| event.sequence).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_in_doubt_keeps_nobody_else_from_being_told_of() {
+    let fleet = clusters(20);
+    let house = House::of(&fleet).await;
+    house.pass(31).await;
+    house.store.set_away(true);
+    doubtful_write(&house, fleet[0].id).await;
+    fleet[..2].iter().for_each(|cluster| house.fleet.set(cluster.id, Behaviour::Failing));
+    house.pass(60).await;
+    assert_eq!(sequences_of(&house.publisher.published(), fleet[1].id), [1, 2]);
+    assert_eq!(sequences_of(&house.publisher.published(), fleet[0].id), [1], "its place is not known yet");
+    house.store.set_away(false);
+    house.pass(3).await;
+    assert_eq!(house.engine.outbox().unsaved(), 0);
+    for cluster in &fleet[..2] {
+        assert_eq!(house.states(cluster.id), [State::Online, State::Offline]);
+        assert_eq!(sequences_of(&house.publisher.published(), cluster.id), [1, 2]);
+    }
+    assert_eq!(house.publisher.published(), house.store.log());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_in_doubt_that_happened_is_told_when_the_store_is_back() {
+    let fleet = clusters(20);
+    let house = House::of(&fleet).await;
+    house.pass(31).await;
+    let written = doubtful_write(&house, fleet[0].id).await;
+    house.store.record(&Batch { events: vec![Arc::clone(&written)], ..Batch::default() }).await.unwrap();
+    house.store.set_away(true);
+    fleet[..2].iter().for_each(|cluster| house.fleet.set(cluster.id, Behaviour::Failing));
+    house.pass(60).await;
+    house.store.set_away(false);
+    house.pass(3).await;
+    let told = house.publisher.published();
+    assert_eq!(told.iter().filter(|event| event.event_id == written.event_id).count(), 1);
+    assert_eq!(sequences_of(&told, fleet[0].id), [1, 2, 3]);
+    assert!(told.windows(2).all(|pair| pair[0].position < pair[1].position));
+    assert_eq!(told, house.store.log());
 }
 
 #[tokio::test(start_paused = true)]

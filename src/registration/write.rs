@@ -23,13 +23,16 @@ use crate::{
     audit::Action,
     credentials::Vault,
     identity::Author,
-    store::{AuditEntry, Store},
+    store::{self, AuditEntry, Store},
 };
 
 /// A write is answered within this time, whatever the store does.
 const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
 /// How much of it may be spent on waiting for other writers.
 const QUEUE_BUDGET: Duration = Duration::from_millis(800);
+
+/// A write that has not ended so long after its time never will.
+const LAST_RESORT: Duration = Duration::from_millis(100);
 
 /// The generation a caller expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,10 +74,11 @@ impl Turn<'_> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// Runs a store's write inside the turn. Out of time, it is in doubt.
+    /// Runs a store's write inside the turn. One that does not end by itself in time is in doubt.
     pub(super) async fn store(&self, write: impl Future<Output = Result<(), StoreError>>) -> Result<(), StoreError> {
         let late = || StoreError::Unavailable { reason: "no answer in time".to_owned(), doubtful: true };
-        tokio::time::timeout_at(self.deadline, write).await.unwrap_or_else(|_| Err(late()))
+        let write = store::until(self.deadline, write);
+        tokio::time::timeout_at(self.deadline + LAST_RESORT, write).await.unwrap_or_else(|_| Err(late()))
     }
 }
 

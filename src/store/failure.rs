@@ -10,6 +10,7 @@ use std::{
 };
 
 use fleetbeat_actors::{health::Endpoint, ports::StoreError};
+use tokio::time::Instant;
 
 /// A failure inside a backend: the driver's, or one that the contract names.
 #[derive(Debug)]
@@ -46,12 +47,24 @@ impl Commit {
     }
 }
 
+tokio::task_local! {
+    static DEADLINE: Instant;
+}
+
+/// Runs calls of the contract that must end by `deadline`, if that is before their own limit. Unlike a timeout around
+/// them, it knows whether a commit was sent.
+pub async fn until<T>(deadline: Instant, calls: impl Future<Output = T>) -> T {
+    DEADLINE.scope(deadline, calls).await
+}
+
 /// Runs a call of the contract, at most for `limit`.
 pub(super) async fn within<T>(
     limit: Duration,
     commit: &Commit,
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
+    let left = DEADLINE.try_with(|deadline| deadline.saturating_duration_since(Instant::now())).unwrap_or(limit);
+    let limit = limit.min(left);
     tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
         Err(StoreError::Unavailable {
             reason: format!("no answer within {} ms", limit.as_millis()),

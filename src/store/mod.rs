@@ -16,6 +16,7 @@ pub use contract::{
     AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
     StoredTransition,
 };
+pub use failure::until;
 pub use options::{OpenError, Place, StoreOptions};
 
 /// Opens the store that the options name, migrated to this binary's version.

@@ -39,6 +39,32 @@ pub async fn a_known_event_is_not_stored_again(backend: Backend) {
     assert_eq!(positions(&store.events_after(0, 10).await.unwrap()), [20, 21]);
 }
 
+pub async fn a_known_event_moves_to_its_new_position(backend: Backend) {
+    let store = backend.store().await;
+    let [known, other] = [event(ClusterId::FLEET, 20, 1), event(ClusterId::FLEET, 21, 2)];
+    store.append(&[Arc::clone(&known), Arc::clone(&other)], &[]).await.unwrap();
+    let moved = Event::clone(&known);
+    let moved = Arc::new(Event::stored(
+        30,
+        moved.event_id,
+        moved.event_type,
+        moved.cluster_id,
+        moved.sequence,
+        moved.timestamp,
+        moved.payload,
+    ));
+    store.record(&Batch { events: vec![Arc::clone(&moved)], ..Batch::default() }).await.unwrap();
+    assert_eq!(store.events_after(0, 10).await.unwrap(), [other, moved]);
+}
+
+pub async fn it_is_known_which_events_are_stored(backend: Backend) {
+    let store = backend.store().await;
+    let [stored, other] = [event(ClusterId::FLEET, 20, 1), event(ClusterId::FLEET, 21, 2)];
+    store.append(&[Arc::clone(&stored)], &[]).await.unwrap();
+    assert_eq!(store.stored(&[stored.event_id, other.event_id]).await.unwrap(), [stored.event_id]);
+    assert!(store.stored(&[]).await.unwrap().is_empty());
+}
+
 pub async fn events_are_filtered_by_cluster_and_type(backend: Backend) {
     let store = backend.store().await;
     let (one, two) = (ClusterId::generate(), ClusterId::generate());

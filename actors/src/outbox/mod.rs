@@ -16,6 +16,7 @@ use std::{
 
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard, watch};
+use uuid::Uuid;
 
 use crate::{
     event::{Event, EventDraft},
@@ -48,6 +49,24 @@ pub enum Recent {
     Events(Vec<Arc<Event>>),
     /// Memory does not reach back that far: read the log.
     ReadLog,
+}
+
+/// What commits of unknown outcome left behind.
+#[derive(Debug, Default)]
+pub(crate) struct Doubted {
+    /// Clusters whose last sequence is not known.
+    pub(crate) clusters: Vec<ClusterId>,
+    /// Events that may be in the log.
+    pub(crate) events: Vec<Uuid>,
+}
+
+/// What the store says of those.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    /// Last sequences of the clusters that are registered.
+    pub(crate) sequences: Vec<(ClusterId, i64)>,
+    /// The events that are in the log.
+    pub(crate) stored: Vec<Uuid>,
 }
 
 #[derive(Debug)]
@@ -213,20 +232,23 @@ impl Pen<'_> {
 
     /// It is not known whether the store took the events: their clusters are in doubt until [`Pen::settle`].
     pub fn doubt(mut self) {
-        let clusters: Vec<_> = self.written.drain(..).map(|event| event.cluster_id).collect();
-        self.desk.doubt(clusters);
+        let events = std::mem::take(&mut self.written);
+        self.desk.doubt(events);
         self.outbox.doubtful.store(true, Ordering::Release);
     }
 
-    /// The clusters in doubt.
-    pub(crate) fn in_doubt(&self) -> Vec<ClusterId> {
+    /// What is in doubt.
+    pub(crate) fn in_doubt(&self) -> Doubted {
         self.desk.in_doubt()
     }
 
-    /// What the store says of clusters that were in doubt; those it does not mention are gone.
-    pub(crate) fn settle(&mut self, asked: &[ClusterId], answer: &[(ClusterId, i64)]) {
-        self.desk.settle(asked, answer);
-        self.outbox.doubtful.store(!self.desk.in_doubt().is_empty(), Ordering::Release);
+    /// Ends all doubt with what the store says of it; clusters that it does not mention are gone. Events that turn out to
+    /// be stored are written again, under new positions, since nobody was shown them: they are returned, to be stored so.
+    pub(crate) fn settle(&mut self, standing: &Standing) -> Vec<Arc<Event>> {
+        let found = self.desk.settle(standing, self.outbox.clock.wall().timestamp_micros());
+        self.written.extend(found.iter().cloned());
+        self.outbox.doubtful.store(false, Ordering::Release);
+        found
     }
 }
 

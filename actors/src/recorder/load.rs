@@ -1,104 +1,61 @@
-//! What waits to be written: coalesced per cluster, so that memory is bounded by the size of the fleet.
+//! What waits to be written: coalesced per cluster and taken out in bounded portions, so that memory is bounded by the
+//! size of the fleet however long the store is away.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
 };
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
 
-use super::Observation;
+use super::{
+    Observation,
+    draft::{Draft, merge},
+    portion::Portion,
+};
 use crate::{
-    event::{Event, EventDraft},
+    event::EventDraft,
     health::{Status, Transition},
-    ports::Batch,
     roll::ClusterId,
     rollup::Rollup,
 };
 
-/// An event that waits for its place in the log.
-#[derive(Clone, Debug)]
-pub(crate) enum Draft {
-    Transition(Arc<Transition>),
-    Other(EventDraft),
-}
-
-impl Draft {
-    pub(super) fn event(&self) -> EventDraft {
-        match self {
-            Self::Transition(transition) => transition.draft(),
-            Self::Other(draft) => draft.clone(),
-        }
-    }
-
-    pub(super) fn cluster_id(&self) -> ClusterId {
-        match self {
-            Self::Transition(transition) => transition.cluster_id,
-            Self::Other(draft) => draft.cluster_id,
-        }
-    }
-}
-
-/// What is taken out for one write.
-#[derive(Debug, Default)]
-pub(crate) struct Portion {
-    pub(super) statuses: HashMap<ClusterId, Arc<Status>>,
-    pub(super) rollups: HashMap<(ClusterId, DateTime<Utc>), Rollup>,
-    pub(super) drafts: Vec<Draft>,
-    /// Transitions whose events are in the outbox already, unsaved.
-    pub(super) told: Vec<Arc<Transition>>,
-    pub(super) alive_at: Option<DateTime<Utc>>,
-}
-
-impl Portion {
-    /// The write of these events, with the transitions that they tell of, and everything else.
-    pub(super) fn batch(
-        &self,
-        unsaved: &[Arc<Event>],
-        events: Vec<Arc<Event>>,
-        transitions: Vec<Arc<Transition>>,
-    ) -> Batch {
-        let ids: HashSet<Uuid> = unsaved.iter().map(|event| event.event_id).collect();
-        let told = self.told.iter().filter(|transition| ids.contains(&transition.event_id)).cloned();
-        Batch {
-            transitions: told.chain(transitions).collect(),
-            events: unsaved.iter().cloned().chain(events).collect(),
-            statuses: self.statuses.iter().map(|(id, status)| (*id, Arc::clone(status))).collect(),
-            rollups: self.rollups.values().cloned().collect(),
-            alive_at: self.alive_at,
-        }
-    }
-
-    /// The told transitions that are not part of `batch`.
-    pub(super) fn told_later(&mut self, batch: &Batch) -> Vec<Arc<Transition>> {
-        let ids: HashSet<Uuid> = batch.transitions.iter().map(|transition| transition.event_id).collect();
-        self.told.drain(..).filter(|transition| !ids.contains(&transition.event_id)).collect()
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.statuses.is_empty()
-            && self.rollups.is_empty()
-            && self.drafts.is_empty()
-            && self.told.is_empty()
-            && self.alive_at.is_none()
-    }
-}
+/// Windows of rollups that wait for the store: an hour. Of a longer outage the oldest checks are forgotten; transitions
+/// are not.
+const ROLLUP_WINDOWS: usize = 12;
 
 /// Everything that waits.
 #[derive(Debug, Default)]
 pub(super) struct Load {
     urgent: HashMap<ClusterId, Arc<Status>>,
     idle: HashMap<ClusterId, Arc<Status>>,
-    rollups: HashMap<(ClusterId, DateTime<Utc>), Rollup>,
+    rollups: BTreeMap<DateTime<Utc>, HashMap<ClusterId, Rollup>>,
     drafts: Vec<Draft>,
+    /// Drafts of clusters in doubt: of one cluster, older than those in `drafts`.
+    doubted: Vec<Draft>,
     told: Vec<Arc<Transition>>,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    /// Changed statuses (those of a draft always).
+    pub(super) changed: bool,
+    /// Statuses of which only stamps changed, and rollups.
+    pub(super) everything: bool,
+    /// Drafts, unless they are announced from memory.
+    pub(super) drafts: bool,
+    /// Most rows of each kind.
+    pub(super) rows: usize,
 }
 
 impl Load {
     pub(super) fn observe(&mut self, id: ClusterId, observation: Observation) {
         for rollup in observation.rollups.into_iter().flatten() {
-            self.rollups.insert((id, rollup.start), rollup);
+            self.rollups.entry(rollup.start).or_default().insert(id, rollup);
+        }
+        while self.rollups.len() > ROLLUP_WINDOWS {
+            self.forget_oldest_window();
         }
         let urgent = observation.urgent || self.urgent.contains_key(&id);
         let statuses = if urgent { &mut self.urgent } else { &mut self.idle };
@@ -109,18 +66,30 @@ impl Load {
         self.drafts.extend(observation.transition.map(Draft::Transition));
     }
 
+    fn forget_oldest_window(&mut self) {
+        if let Some((start, rollups)) = self.rollups.pop_first() {
+            tracing::warn!(%start, clusters = rollups.len(), "checks of this window could not be stored and are forgotten");
+        }
+    }
+
     pub(super) fn announce(&mut self, draft: EventDraft) {
         self.drafts.push(Draft::Other(draft));
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.urgent.is_empty()
-            && self.idle.is_empty()
-            && self.rollups.is_empty()
-            && self.drafts.is_empty()
             && self.told.is_empty()
+            && self.drafts.is_empty()
+            && self.doubted.is_empty()
+            && self.is_idle()
     }
 
+    /// Does nothing wait that is only written with everything?
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.is_empty() && self.rollups.is_empty()
+    }
+
+    /// Are there drafts that can be announced?
     pub(super) fn has_drafts(&self) -> bool {
         !self.drafts.is_empty()
     }
@@ -135,58 +104,57 @@ impl Load {
         self.drafts = drafts;
     }
 
+    /// Drafts of clusters in doubt wait until the store has answered.
+    pub(super) fn set_aside(&mut self, drafts: Vec<Draft>) {
+        self.doubted.extend(drafts);
+    }
+
+    /// The store has answered: no cluster is in doubt.
+    pub(super) fn take_up(&mut self) {
+        let doubted = std::mem::take(&mut self.doubted);
+        self.postpone(doubted);
+    }
+
     /// These were announced from memory; their rows of the history still have to be written.
     pub(super) fn told(&mut self, transitions: Vec<Arc<Transition>>) {
         self.told.extend(transitions);
     }
 
-    /// One transition a cluster at most: from the oldest state to the newest. Those that came full circle vanish.
+    /// One transition a cluster at most.
     pub(super) fn merge_drafts(&mut self) {
-        let mut merged: Vec<Draft> = Vec::new();
-        let mut place: HashMap<ClusterId, usize> = HashMap::new();
-        for draft in self.drafts.drain(..) {
-            let (Draft::Transition(newer), Some(&at)) = (&draft, place.get(&draft.cluster_id())) else {
-                if matches!(draft, Draft::Transition(_)) {
-                    place.insert(draft.cluster_id(), merged.len());
-                }
-                merged.push(draft);
-                continue;
-            };
-            if let Draft::Transition(older) = &merged[at] {
-                merged[at] =
-                    Draft::Transition(Arc::new(Transition { old_state: older.old_state, ..(**newer).clone() }));
-            }
-        }
-        merged.retain(|draft| !matches!(draft, Draft::Transition(t) if t.old_state == t.new_state));
-        self.drafts = merged;
+        self.drafts = merge(std::mem::take(&mut self.drafts));
+        self.doubted = merge(std::mem::take(&mut self.doubted));
     }
 
-    /// Takes out what is due: drafts always (unless they are announced from memory), changed statuses at a tick (those
-    /// of a draft always), the rest with `everything`.
-    pub(super) fn take(
-        &mut self,
-        tick: bool,
-        everything: bool,
-        alive_at: Option<DateTime<Utc>>,
-        with_drafts: bool,
-    ) -> Portion {
+    /// Takes out what is due.
+    pub(super) fn take(&mut self, due: Due, alive_at: Option<DateTime<Utc>>) -> Portion {
         let mut portion = Portion { alive_at, told: std::mem::take(&mut self.told), ..Portion::default() };
-        if with_drafts {
+        if due.drafts {
             portion.drafts = self.take_drafts();
         }
-        if tick || everything {
-            portion.statuses = std::mem::take(&mut self.urgent);
-        } else {
-            for draft in &portion.drafts {
-                let id = draft.cluster_id();
-                portion.statuses.extend(self.urgent.remove(&id).map(|status| (id, status)));
-            }
+        for draft in &portion.drafts {
+            let id = draft.cluster_id();
+            portion.statuses.extend(self.urgent.remove(&id).map(|status| (id, status)));
         }
-        if everything {
-            portion.statuses.extend(self.idle.drain());
-            portion.rollups = std::mem::take(&mut self.rollups);
+        if due.changed || due.everything {
+            move_some(&mut self.urgent, &mut portion.statuses, due.rows);
+        }
+        if due.everything {
+            move_some(&mut self.idle, &mut portion.statuses, due.rows);
+            self.take_rollups(&mut portion, due.rows);
         }
         portion
+    }
+
+    fn take_rollups(&mut self, portion: &mut Portion, mut rows: usize) {
+        while let Some(mut window) = self.rollups.first_entry().filter(|_| rows > 0) {
+            let taken = portion.rollups.entry(*window.key()).or_default();
+            move_some(window.get_mut(), taken, rows);
+            rows -= taken.len();
+            if window.get().is_empty() {
+                window.remove();
+            }
+        }
     }
 
     /// What could not be written waits on; what was observed since is newer and stays.
@@ -195,12 +163,105 @@ impl Load {
             self.idle.remove(&id);
             self.urgent.entry(id).or_insert(status);
         }
-        for (key, rollup) in portion.rollups {
-            self.rollups.entry(key).or_insert(rollup);
+        for (start, rollups) in portion.rollups {
+            let window = self.rollups.entry(start).or_default();
+            for (id, rollup) in rollups {
+                window.entry(id).or_insert(rollup);
+            }
         }
         let mut told = portion.told;
         told.append(&mut self.told);
         self.told = told;
         self.postpone(portion.drafts);
+    }
+}
+
+/// Moves entries until there are `rows` on the other side.
+fn move_some<T>(from: &mut HashMap<ClusterId, T>, to: &mut HashMap<ClusterId, T>, rows: usize) {
+    let room = rows.saturating_sub(to.len());
+    if from.len() <= room {
+        to.extend(from.drain());
+        return;
+    }
+    let chosen: Vec<ClusterId> = from.keys().take(room).copied().collect();
+    to.extend(chosen.into_iter().filter_map(|id| Some((id, from.remove(&id)?))));
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+    use crate::rollup::WINDOW_SECONDS;
+
+    const EVERYTHING: Due = Due { changed: true, everything: true, drafts: true, rows: 1_000 };
+
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn rollup(cluster_id: ClusterId, window: i64) -> Rollup {
+        let start = start() + TimeDelta::seconds(window * WINDOW_SECONDS);
+        Rollup {
+            cluster_id,
+            start,
+            run: 1,
+            checks: 10,
+            failures: 0,
+            latency_min_ms: 1,
+            latency_mean_ms: 1.0,
+            latency_max_ms: 1,
+            latency_p95_ms: 1,
+        }
+    }
+
+    fn observe(load: &mut Load, id: ClusterId, urgent: bool, window: i64) {
+        let rollups = [None, Some(rollup(id, window))];
+        let status = Arc::new(Status::unknown(start()));
+        load.observe(id, Observation { status, urgent, transition: None, rollups });
+    }
+
+    fn counts(portion: &Portion) -> (usize, usize) {
+        (portion.statuses.len(), portion.rollups.values().map(HashMap::len).sum())
+    }
+
+    #[test]
+    fn a_day_without_the_store_holds_one_status_and_an_hour_of_rollups_a_cluster() {
+        let mut load = Load::default();
+        let fleet: Vec<_> = (0..10).map(|_| ClusterId::generate()).collect();
+        for window in 0..288 {
+            for id in &fleet {
+                (0..10).for_each(|check| observe(&mut load, *id, check == 0, window));
+            }
+        }
+        assert_eq!(counts(&load.take(EVERYTHING, None)), (10, 120));
+        assert!(load.is_empty());
+    }
+
+    #[test]
+    fn a_large_load_is_taken_in_portions_and_nothing_is_left_behind() {
+        let mut load = Load::default();
+        for window in 0..3 {
+            (0..100).for_each(|n| observe(&mut load, ClusterId(uuid::Uuid::from_u128(n)), n % 2 == 0, window));
+        }
+        let due = Due { rows: 70, ..EVERYTHING };
+        let taken: Vec<_> = std::iter::from_fn(|| (!load.is_empty()).then(|| counts(&load.take(due, None)))).collect();
+        assert!(taken.iter().all(|(statuses, rollups)| *statuses <= 70 && *rollups <= 70), "{taken:?}");
+        assert_eq!(taken.iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1)), (100, 300));
+    }
+
+    #[test]
+    fn what_is_put_back_gives_way_to_what_was_observed_since() {
+        let mut load = Load::default();
+        let id = ClusterId::generate();
+        observe(&mut load, id, false, 0);
+        let portion = load.take(EVERYTHING, None);
+        let newer = Rollup { checks: 11, ..rollup(id, 0) };
+        let status = Arc::new(Status { version: 9, ..Status::unknown(start()) });
+        let observation = Observation { status, urgent: true, transition: None, rollups: [None, Some(newer)] };
+        load.observe(id, observation);
+        load.put_back(portion);
+        let portion = load.take(EVERYTHING, None);
+        assert_eq!((portion.statuses[&id].version, portion.rollups[&start()][&id].checks), (9, 11));
     }
 }

@@ -1,7 +1,9 @@
 //! The recorder: writes what cluster actors observe, in batches, with the events that tell of it in the same
 //! transaction. When the store is away it announces from memory, keeps what must be written, and tries again.
 
+mod draft;
 mod load;
+mod portion;
 mod work;
 
 use std::{sync::Arc, time::Duration};
@@ -18,8 +20,9 @@ use crate::{
     roll::ClusterId,
     rollup::Rollup,
 };
-use load::Load;
-use work::{Announced, Outcome, announce, store};
+use load::{Due, Load};
+use portion::Appetite;
+use work::{Announced, Outcome, announce, store, store_when_back};
 
 /// How the recorder batches.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +43,7 @@ impl Default for RecorderRules {
             flush_interval: Duration::from_millis(250),
             idle_flush: Duration::from_secs(15),
             retry: Duration::from_secs(1),
-            unsaved_limit: 100_000,
+            unsaved_limit: 30_000,
         }
     }
 }
@@ -118,6 +121,9 @@ struct RecorderState {
     away: bool,
     announcing: bool,
     storing: bool,
+    /// The last write of everything was not all of it.
+    behind: bool,
+    appetite: Appetite,
     /// When idle statuses were last written, and when the store may be tried again.
     idle_since: std::time::Instant,
     retry_at: std::time::Instant,
@@ -142,6 +148,8 @@ impl Actor for RecorderActor {
             away: false,
             announcing: false,
             storing: false,
+            behind: false,
+            appetite: Appetite::default(),
             idle_since: now,
             retry_at: now,
             draining: Vec::new(),
@@ -170,7 +178,7 @@ impl Actor for RecorderActor {
             RecorderMessage::Told(announced) => {
                 state.announcing = false;
                 state.load.told(announced.transitions);
-                state.load.postpone(announced.postponed);
+                state.load.set_aside(announced.postponed);
                 state.announce_soon(&myself, false);
             }
             RecorderMessage::Stored(outcome) => state.stored(&myself, *outcome),
@@ -189,20 +197,21 @@ impl RecorderState {
     fn announce_soon(&mut self, myself: &ActorRef<RecorderMessage>, tick: bool) {
         let now = self.parts.clock.now();
         if self.away {
-            self.tell(myself);
+            // The write first: it alone can end the doubts that keep drafts from being told.
             if now >= self.retry_at {
                 self.write(myself, now, true);
             }
+            self.tell(myself, tick);
         } else if self.load.has_drafts() || tick {
             self.write(myself, now, tick);
         }
     }
 
     /// Announces from memory while the store is away.
-    fn tell(&mut self, myself: &ActorRef<RecorderMessage>) {
+    fn tell(&mut self, myself: &ActorRef<RecorderMessage>, tick: bool) {
         self.parts.meters.unsaved.set(self.parts.outbox.unsaved() as f64);
         let full = self.parts.outbox.unsaved() >= self.parts.rules.unsaved_limit;
-        if full {
+        if full && tick {
             self.load.merge_drafts();
         }
         if self.announcing || full || !self.load.has_drafts() {
@@ -221,13 +230,15 @@ impl RecorderState {
         if self.storing || self.announcing {
             return;
         }
-        let everything =
-            !self.draining.is_empty() || now.duration_since(self.idle_since) >= self.parts.rules.idle_flush;
+        let idle_is_due = now.duration_since(self.idle_since) >= self.parts.rules.idle_flush;
+        let everything = idle_is_due || self.behind || !self.draining.is_empty();
         if everything {
             self.idle_since = now;
         }
         let alive_at = everything.then(|| self.parts.clock.wall());
-        let batch = self.load.take(tick, everything, alive_at, !self.away);
+        let rows = self.appetite.rows();
+        let batch = self.load.take(Due { changed: tick, everything, drafts: !self.away, rows }, alive_at);
+        self.behind = everything && !self.load.is_idle();
         let outbox = &self.parts.outbox;
         if batch.is_empty() && outbox.unsaved() == 0 && !outbox.has_doubts() {
             self.away = false;
@@ -235,9 +246,13 @@ impl RecorderState {
             return;
         }
         self.storing = true;
-        let (parts, actor) = (self.parts.clone(), myself.clone());
+        let (parts, appetite, actor) = (self.parts.clone(), self.appetite, myself.clone());
+        let away = self.away;
         tokio::spawn(async move {
-            let outcome = store(&parts, batch).await;
+            let outcome = match away {
+                true => store_when_back(&parts, batch, appetite).await,
+                false => store(&parts, batch, appetite).await,
+            };
             let _ = actor.cast(RecorderMessage::Stored(Box::new(outcome)));
         });
     }
@@ -245,6 +260,7 @@ impl RecorderState {
     fn stored(&mut self, myself: &ActorRef<RecorderMessage>, outcome: Outcome) {
         self.storing = false;
         self.parts.meters.unsaved.set(self.parts.outbox.unsaved() as f64);
+        self.appetite.learn(matches!(outcome, Outcome::Written { .. }));
         match outcome {
             Outcome::Written { told, postponed } => {
                 if self.away {
@@ -253,6 +269,7 @@ impl RecorderState {
                 self.away = false;
                 self.load.told(told);
                 self.load.postpone(postponed);
+                self.load.take_up();
                 if self.load.is_empty() && self.parts.outbox.unsaved() == 0 {
                     return self.answer(true);
                 }

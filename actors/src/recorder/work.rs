@@ -1,21 +1,22 @@
-//! The recorder's two pieces of work: announcing from memory, and writing a portion with its events.
+//! The work of the recorder: announcing and storing, each in a task of its own, one at a time.
 
 use std::sync::Arc;
 
 use super::{
     RecorderArguments,
-    load::{Draft, Portion},
+    draft::Draft,
+    portion::{Appetite, Portion},
 };
 use crate::{
     event::Event,
     health::Transition,
-    outbox::{Outbox, Pen},
+    outbox::{Outbox, Pen, Standing},
     ports::{Ledger, StoreError},
 };
 
 /// How a write ended.
 pub(crate) enum Outcome {
-    /// All of it is stored, but for drafts whose cluster is in doubt.
+    /// All of it is stored, but for what could not get a place yet.
     Written {
         /// Told transitions whose events were not part of this write.
         told: Vec<Arc<Transition>>,
@@ -28,11 +29,9 @@ pub(crate) enum Outcome {
 /// What was announced from memory, and what could not be.
 pub(crate) struct Announced {
     pub(super) transitions: Vec<Arc<Transition>>,
+    /// Of clusters in doubt.
     pub(super) postponed: Vec<Draft>,
 }
-
-/// Events of one transaction: more than that waiting for a store that was away is written piece by piece.
-const EVENTS_PER_WRITE: usize = 2_000;
 
 /// Gives drafts their places and shows them, without the store. Those in doubt come back.
 pub(super) async fn announce(outbox: &Outbox, drafts: Vec<Draft>) -> Announced {
@@ -71,25 +70,40 @@ impl Placed {
     }
 }
 
-/// Writes a portion in one transaction: what waits unsaved in the outbox first; its own drafts only when that is all.
-pub(super) async fn store(parts: &RecorderArguments, mut portion: Portion) -> Outcome {
-    let mut pen = parts.outbox.recorder_pen().await;
-    if let Err(error) = settle(&mut pen, &*parts.ledger).await {
-        drop(pen);
-        return Outcome::Away { batch: portion, reason: error.to_string() };
+/// Asks a store that was away whether it is back, before the pen is taken from those who announce meanwhile.
+pub(super) async fn store_when_back(parts: &RecorderArguments, portion: Portion, appetite: Appetite) -> Outcome {
+    match parts.ledger.sequences(&[]).await {
+        Ok(_) => store(parts, portion, appetite).await,
+        Err(error) => Outcome::Away { batch: portion, reason: error.to_string() },
     }
-    let unsaved = parts.outbox.unsaved_events(EVENTS_PER_WRITE);
+}
+
+/// Writes a portion in one transaction: what waits unsaved in the outbox first; its own drafts only when that is all.
+pub(super) async fn store(parts: &RecorderArguments, mut portion: Portion, appetite: Appetite) -> Outcome {
+    let outbox = &parts.outbox;
+    let mut pen = outbox.recorder_pen().await;
+    let mut events = match settle(&mut pen, &*parts.ledger).await {
+        Ok(found) => found,
+        Err(error) => return Outcome::Away { batch: portion, reason: error.to_string() },
+    };
+    let unsaved = outbox.unsaved_events(appetite.events());
     let drafts = std::mem::take(&mut portion.drafts);
-    let placed = if unsaved.len() < EVENTS_PER_WRITE {
+    let placed = if unsaved.len() < appetite.events() {
         Placed::by(&mut pen, drafts)
     } else {
         Placed { postponed: drafts, ..Placed::default() }
     };
-    let batch = portion.batch(&unsaved, placed.events, placed.transitions);
+    events.extend(placed.events);
+    let batch = portion.batch(&unsaved, events, placed.transitions);
     match parts.ledger.record(&batch).await {
         Ok(()) => {
-            parts.outbox.saved(unsaved.len());
-            pen.commit();
+            outbox.saved(unsaved.len());
+            // Behind events that still wait for the store, even stored ones count as waiting: they are known to it then.
+            if outbox.unsaved() == 0 {
+                pen.commit()
+            } else {
+                pen.commit_unsaved()
+            }
             Outcome::Written { told: portion.told_later(&batch), postponed: placed.postponed }
         }
         Err(error) => {
@@ -102,12 +116,13 @@ pub(super) async fn store(parts: &RecorderArguments, mut portion: Portion) -> Ou
     }
 }
 
-/// Asks the store for the last sequence of clusters that are in doubt.
-async fn settle(pen: &mut Pen<'_>, ledger: &dyn Ledger) -> Result<(), StoreError> {
+/// Asks the store what became of commits of unknown outcome. Events of them that are stored come back in new places.
+async fn settle(pen: &mut Pen<'_>, ledger: &dyn Ledger) -> Result<Vec<Arc<Event>>, StoreError> {
     let doubted = pen.in_doubt();
-    if !doubted.is_empty() {
-        let answer = ledger.sequences(&doubted).await?;
-        pen.settle(&doubted, &answer);
+    if doubted.clusters.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(())
+    let stored = ledger.stored(&doubted.events).await?;
+    let sequences = ledger.sequences(&doubted.clusters).await?;
+    Ok(pen.settle(&Standing { sequences, stored }))
 }

@@ -10,6 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::{
     event::Event,
@@ -131,12 +132,20 @@ impl Ledger for MemoryStore {
                 *stored = (**status).clone();
             }
         }
-        let known: HashSet<_> = rows.events.iter().map(|event| event.event_id).collect();
-        rows.events.extend(batch.events.iter().filter(|event| !known.contains(&event.event_id)).cloned());
+        let written: HashSet<_> = batch.events.iter().map(|event| event.event_id).collect();
+        rows.events.retain(|event| !written.contains(&event.event_id));
+        rows.events.extend(batch.events.iter().cloned());
+        rows.events.sort_by_key(|event| event.position);
         let known: HashSet<_> = rows.transitions.iter().map(|transition| transition.event_id).collect();
         rows.transitions.extend(batch.transitions.iter().filter(|t| !known.contains(&t.event_id)).cloned());
         rows.rollups.extend(batch.rollups.iter().cloned());
         Ok(())
+    }
+
+    async fn stored(&self, events: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        self.available()?;
+        let rows = self.rows.lock();
+        Ok(rows.events.iter().map(|event| event.event_id).filter(|id| events.contains(id)).collect())
     }
 
     async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError> {

@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use crate::clock::{WallMs, wall_ms};
 use crate::follow::Notes;
 use crate::http::{Http, HttpError};
 use crate::scenario::CallersPart;
@@ -19,6 +20,8 @@ use crate::spokes::Registration;
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
+    /// When it was asked for.
+    pub at: WallMs,
     /// Seconds until the whole answer was there.
     pub seconds: f64,
     /// Its status; 0 for none.
@@ -150,12 +153,12 @@ impl Caller {
 }
 
 async fn timed(http: &Http, method: Method, path: &str, body: Bytes) -> (Call, Bytes) {
-    let begin = Instant::now();
+    let (at, begin) = (wall_ms(), Instant::now());
     let answer: Result<(StatusCode, Bytes), HttpError> = http.send(method, path, body).await;
     let seconds = begin.elapsed().as_secs_f64();
     match answer {
-        Ok((status, body)) => (Call { seconds, status: status.as_u16() }, body),
-        Err(_) => (Call { seconds, status: 0 }, Bytes::new()),
+        Ok((status, body)) => (Call { at, seconds, status: status.as_u16() }, body),
+        Err(_) => (Call { at, seconds, status: 0 }, Bytes::new()),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::callers::Call;
-use super::outages::Diary;
+use super::outages::{Diary, Done};
 use crate::clock::WallMs;
 use crate::follow::Usage;
 use crate::judge::percentile;
@@ -68,6 +68,8 @@ impl Measured<'_> {
         let plain = |name: &str| readings().filter_map(|reading| reading.plain.get(name)).copied().collect::<Vec<_>>();
         put("events_waiting_max", most(&mut plain("fleetbeat_events_waiting").into_iter()));
         put("events_unsaved_max", most(&mut plain("fleetbeat_events_unsaved").into_iter()));
+        put("events_waiting_end", plain("fleetbeat_events_waiting").last().copied());
+        put("events_unsaved_end", plain("fleetbeat_events_unsaved").last().copied());
         put("holding_max", most(&mut plain("fleetbeat_monitor_holding").into_iter()));
         put("metrics_max_seconds", most(&mut readings().map(|reading| reading.took_seconds)));
         put("metrics_mib", most(&mut readings().map(|reading| reading.bytes as f64 / 1_048_576.0)));
@@ -187,6 +189,26 @@ pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: im
     figures.insert(format!("{name}_unexpected"), unexpected as f64);
 }
 
+/// A percentile below this is as good as any: what a busy machine does to it tells nothing about an outage.
+const FLOOR_SECONDS: f64 = 0.01;
+/// What comes so soon after an outage belongs neither to it nor to the quiet time.
+const AFTERMATH_MS: i64 = 3_000;
+
+/// How much slower calls were while something was away than otherwise in the same run.
+pub fn put_outage_share(figures: &mut Figures, name: &str, calls: &[Call], outages: &[Done]) {
+    let during = |call: &&Call| outages.iter().any(|outage| (outage.from..outage.to).contains(&call.at));
+    let quiet = |call: &&Call| !outages.iter().any(|o| (o.from..o.to + AFTERMATH_MS).contains(&call.at));
+    let mut during: Vec<f64> = calls.iter().filter(during).map(|call| call.seconds).collect();
+    let mut quiet: Vec<f64> = calls.iter().filter(quiet).map(|call| call.seconds).collect();
+    for (share, suffix) in [(0.5, "p50"), (0.99, "p99")] {
+        let (during, quiet) = (percentile(&mut during, share), percentile(&mut quiet, share));
+        let Some((during, quiet)) = during.zip(quiet) else { continue };
+        figures.insert(format!("{name}_{suffix}_outage_seconds"), during);
+        figures.insert(format!("{name}_{suffix}_quiet_seconds"), quiet);
+        figures.insert(format!("{name}_{suffix}_outage_ratio"), during.max(FLOOR_SECONDS) / quiet.max(FLOOR_SECONDS));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,9 +280,21 @@ mod tests {
     }
 
     #[test]
+    fn calls_during_an_outage_are_measured_by_those_of_quiet_times() {
+        let outage = Done { harm: crate::scenario::Harm::Kill, of: Part::Redis, from: 1_000, to: 2_000 };
+        let call = |at, seconds| Call { at, seconds, status: 200 };
+        let calls = [call(500, 0.02), call(1_500, 0.06), call(2_500, 9.0), call(6_000, 0.02)];
+        let mut figures = Figures::new();
+        put_outage_share(&mut figures, "get", &calls, &[outage]);
+        assert!((figures["get_p99_outage_ratio"] - 3.0).abs() < 1e-9, "{figures:?}");
+        put_outage_share(&mut figures, "get", &[call(500, 0.001), call(1_500, 0.004)], &[outage]);
+        assert_eq!(figures["get_p99_outage_ratio"], 1.0, "both are quick");
+    }
+
+    #[test]
     fn calls_are_counted_by_what_was_expected() {
         let mut figures = Figures::new();
-        let calls = [Call { seconds: 0.1, status: 200 }, Call { seconds: 0.3, status: 500 }];
+        let calls = [Call { at: 0, seconds: 0.1, status: 200 }, Call { at: 0, seconds: 0.3, status: 500 }];
         put_calls(&mut figures, "get", &calls, |status| status == 200);
         assert_eq!(
             (figures["get_p50_seconds"], figures["get_max_seconds"], figures["get_unexpected"]),

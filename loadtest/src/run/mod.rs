@@ -131,7 +131,7 @@ impl<'a> Run<'a> {
         let (usages, readings) = (self.usages.take(), self.readings.take());
         let measured = self.measured(&stand, (play_from, play_to), &readings, &usages);
         self.figures.extend(measured.figures(&diary));
-        self.put_calls();
+        self.put_calls(&diary);
         drop(stand);
         let verdict = tokio::task::spawn_blocking(move || judge(&evidence)).await?;
         self.figures.extend(verdict.figures.clone());
@@ -326,9 +326,11 @@ impl<'a> Run<'a> {
         self.put("spokes_out_of_descriptors", after.turned_away as f64);
     }
 
-    fn put_calls(&mut self) {
+    fn put_calls(&mut self, diary: &Diary) {
         let well = |status: u16| (200..300).contains(&status);
-        figures::put_calls(&mut self.figures, "get", &self.calls.gets.take(), well);
+        let gets = self.calls.gets.take();
+        figures::put_calls(&mut self.figures, "get", &gets, well);
+        figures::put_outage_share(&mut self.figures, "get", &gets, &diary.outages);
         figures::put_calls(&mut self.figures, "list", &self.calls.lists.take(), well);
         // 503 is what a writer is promised while the database is away.
         figures::put_calls(&mut self.figures, "write", &self.calls.writes.take(), |status| {

@@ -44,14 +44,15 @@ impl Events {
 const INSERT: &str = "INSERT INTO clusters.events \
     (position, event_id, cluster_id, sequence, occurred_at, event_type, payload) \
     SELECT * FROM UNNEST($1::bigint[], $2::uuid[], $3::uuid[], $4::bigint[], $5::timestamptz[], $6::text[], \
-    $7::text[]) ON CONFLICT (event_id) DO NOTHING";
+    $7::text[]) ON CONFLICT (event_id) DO UPDATE SET position = excluded.position \
+    WHERE events.position <> excluded.position";
 const ADVANCE: &str = "UPDATE clusters.cluster_status AS s SET event_sequence = n.sequence \
     FROM UNNEST($1::uuid[], $2::bigint[]) AS n (cluster_id, sequence) \
     WHERE s.cluster_id = n.cluster_id AND s.event_sequence < n.sequence";
 const ADVANCE_FLEET: &str = "INSERT INTO clusters.engine (key, value) VALUES ('fleet_sequence', $1) \
     ON CONFLICT (key) DO UPDATE SET value = greatest(engine.value, excluded.value)";
 
-/// Appends events, skips known ones, and keeps the last sequence of every cluster that is registered.
+/// Appends events, moves known ones to their new position, and keeps the last sequence of every cluster that is registered.
 pub(super) async fn insert(connection: &mut PgConnection, events: &[Arc<Event>]) -> Result<(), Failure> {
     let mut last: BTreeMap<ClusterId, i64> = BTreeMap::new();
     for chunk in events.chunks(CHUNK) {
@@ -71,6 +72,12 @@ pub(super) async fn insert(connection: &mut PgConnection, events: &[Arc<Event>])
         sqlx::query(ADVANCE).bind(ids).bind(sequences).execute(connection).await?;
     }
     Ok(())
+}
+
+const STORED: &str = "SELECT event_id FROM clusters.events WHERE event_id = ANY($1)";
+
+pub(super) async fn stored(connection: &mut PgConnection, events: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    Ok(sqlx::query_scalar(STORED).bind(events).fetch_all(connection).await?)
 }
 
 const SEQUENCES: &str = "SELECT cluster_id, event_sequence FROM clusters.cluster_status WHERE cluster_id = ANY($1)";

@@ -111,6 +111,16 @@ impl Ledger for PostgresStore {
             .await
     }
 
+    async fn stored(&self, events: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        self.pool
+            .write(async |commit| {
+                let mut lease = self.pool.begin_after_all().await?;
+                let done = events::stored(&mut lease, events).await;
+                lease.finish(&commit, done).await
+            })
+            .await
+    }
+
     async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError> {
         call!(self, |connection| events::sequences(connection, ids))
     }

@@ -30,6 +30,11 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(250);
 /// Idle connections are closed after this time.
 const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
+/// Every transaction that writes shares a lock …
+const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(7308325466019131234)";
+/// … that this one has alone.
+const BEGIN_AFTER_ALL: &str = "BEGIN; SELECT pg_advisory_xact_lock(7308325466019131234)";
+
 pub(super) struct Pool {
     options: PgConnectOptions,
     sole: Sole,
@@ -94,8 +99,18 @@ impl Pool {
 
     /// A lease in a transaction, to be ended with [`Lease::finish`].
     pub(super) async fn begin(&self) -> Result<Lease<'_>, Failure> {
+        self.begin_with(BEGIN).await
+    }
+
+    /// As [`Pool::begin`], once every transaction that began earlier has ended, also those nobody waits for any more: a
+    /// server that was stopped ends them when it goes on.
+    pub(super) async fn begin_after_all(&self) -> Result<Lease<'_>, Failure> {
+        self.begin_with(BEGIN_AFTER_ALL).await
+    }
+
+    async fn begin_with(&self, begin: &'static str) -> Result<Lease<'_>, Failure> {
         let mut lease = self.lease().await?;
-        lease.execute("BEGIN").await?;
+        lease.execute(begin).await?;
         Ok(lease)
     }
 

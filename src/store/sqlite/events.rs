@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use fleetbeat_actors::{event::Event, roll::ClusterId};
 use sqlx::{Row, SqliteConnection, SqlitePool, sqlite::SqliteRow};
+use uuid::Uuid;
 
 use super::{moment, uuid_of};
 use crate::store::{
@@ -12,12 +13,12 @@ use crate::store::{
 };
 
 const INSERT: &str = "INSERT INTO events (position, event_id, event_type, cluster_id, sequence, occurred_at, payload) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (event_id) DO NOTHING";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT (event_id) DO UPDATE SET position = excluded.position";
 const ADVANCE: &str = "UPDATE cluster_status SET event_sequence = ?2 WHERE cluster_id = ?1 AND event_sequence < ?2";
 const ADVANCE_FLEET: &str = "INSERT INTO engine (key, value) VALUES ('fleet_sequence', ?1) \
     ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)";
 
-/// Appends events, skips known ones, and keeps the last sequence of every cluster that is registered.
+/// Appends events, moves known ones to their new position, and keeps the last sequence of every cluster that is registered.
 pub(super) async fn insert(writer: &mut SqliteConnection, events: &[Arc<Event>]) -> Result<(), Failure> {
     let mut last: BTreeMap<ClusterId, i64> = BTreeMap::new();
     for event in events {
@@ -47,6 +48,13 @@ async fn insert_one(writer: &mut SqliteConnection, event: &Event) -> Result<(), 
         .execute(writer)
         .await?;
     Ok(())
+}
+
+const STORED: &str = "SELECT event_id FROM events WHERE event_id IN (SELECT value FROM json_each(?1))";
+
+pub(super) async fn stored(writer: &mut SqliteConnection, events: &[Uuid]) -> Result<Vec<Uuid>, Failure> {
+    let rows = sqlx::query(STORED).bind(json(&events)?).fetch_all(writer).await?;
+    rows.iter().map(|row| uuid_of(row, "event_id")).collect()
 }
 
 const SEQUENCES: &str = "SELECT cluster_id, event_sequence AS sequence FROM cluster_status \

@@ -80,6 +80,11 @@ impl Ledger for SqliteStore {
         write!(self, |writer| ledger::record(writer, batch))
     }
 
+    async fn stored(&self, events: &[Uuid]) -> Result<Vec<Uuid>, StoreError> {
+        // The one writer's turn comes when every earlier transaction has ended.
+        write!(self, |writer| events::stored(writer, events))
+    }
+
     async fn sequences(&self, ids: &[ClusterId]) -> Result<Vec<(ClusterId, i64)>, StoreError> {
         self.database.read(events::sequences(&self.database.readers, ids)).await
     }
