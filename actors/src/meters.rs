@@ -28,6 +28,8 @@ pub struct Meters {
     pub(crate) unsaved: Gauge,
     /// Time the process did not get.
     pub(crate) lost: Gauge,
+    /// Surveys of the fleet, whatever they found.
+    pub(crate) surveys: Counter,
     /// Are states held (1) or not (0)?
     pub(crate) holding: Gauge,
 }
@@ -50,6 +52,7 @@ impl Default for Meters {
             waiting: gauge!("fleetbeat_events_waiting"),
             unsaved: gauge!("fleetbeat_events_unsaved"),
             lost: gauge!("fleetbeat_monitor_lost_seconds"),
+            surveys: counter!("fleetbeat_monitor_surveys_total"),
             holding: gauge!("fleetbeat_monitor_holding"),
         }
     }
@@ -67,6 +70,10 @@ fn describe() {
     describe_gauge!("fleetbeat_events_waiting", "Events that wait to be published.");
     describe_gauge!("fleetbeat_events_unsaved", "Events that wait in memory for the store.");
     describe_gauge!("fleetbeat_monitor_lost_seconds", "Time that the process was stopped or starved, in all.");
+    describe_counter!(
+        "fleetbeat_monitor_surveys_total",
+        "Surveys that asked a sample of the fleet whether the network carries."
+    );
     describe_gauge!("fleetbeat_monitor_holding", "1 while the monitor doubts its own network and holds states.");
 }
 

@@ -1,7 +1,10 @@
 //! The watch over the monitor itself: beats of the vigil, surveys when the fleet is silent or somebody asks for one,
 //! and the events that tell of it.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream::FuturesUnordered};
@@ -11,7 +14,7 @@ use tokio::{sync::oneshot, time};
 
 use crate::{
     board::Board,
-    doubt::{BEAT, Doubt, Shift, Survey, Verdict},
+    doubt::{BEAT, Doubt, FIRST_WAVE, Shift, Survey, Verdict},
     event::{EventDraft, EventType},
     health::{CheckReport, State},
     meters::Meters,
@@ -42,6 +45,7 @@ pub(crate) struct Watch {
 /// A cluster of a survey's sample.
 struct Drawn {
     id: ClusterId,
+    patience: Duration,
     /// Is it failing already, but not confirmed to be down? Under a hold nothing is confirmed: then nobody is suspect.
     suspect: bool,
 }
@@ -61,28 +65,46 @@ pub(crate) async fn beat(doubt: Arc<Doubt>, clock: Arc<dyn Clock>, meters: Arc<M
     }
 }
 
+/// How often the watch looks whether the fleet is silent.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long the first wave of a survey may take before everybody of the sample is asked.
+const FIRST_WAVE_PATIENCE: Duration = Duration::from_millis(300);
+/// Silences that turn out to be harmless (a small fleet of slow clusters has many) are looked into less and less often,
+/// down to this.
+const LONGEST_EAR: Duration = Duration::from_secs(4);
+
 impl Watch {
     /// Surveys for ever: when asked to, when the fleet is silent, and again and again while states are held.
     pub(crate) async fn run(self) {
+        let spacing = self.doubt.rules().spacing;
+        let (mut ear, mut deaf_until) = (spacing, self.clock.now());
         loop {
-            self.rest().await;
+            let silent = self.rest(deaf_until).await;
             let started = self.clock.now();
             let verdict = self.survey().await;
+            self.meters.surveys.increment(1);
             self.conclude(started, verdict);
+            if silent {
+                ear = if verdict == Verdict::Carries { (2 * ear).min(LONGEST_EAR) } else { spacing };
+                deaf_until = self.clock.now() + ear;
+            }
             let pauses = if self.doubt.is_holding() { 5 } else { 1 };
-            time::sleep(pauses * self.doubt.rules().spacing).await;
+            time::sleep(pauses * spacing).await;
         }
     }
 
-    fn suspicious(&self) -> bool {
-        self.doubt.is_holding() || self.doubt.evidence.is_silent(self.clock.now())
-    }
-
-    /// Waits until a survey is needed.
-    async fn rest(&self) {
-        while !self.suspicious() {
-            if time::timeout(self.doubt.rules().spacing / 2, self.doubt.survey_wanted()).await.is_ok() {
-                break;
+    /// Waits until a survey is needed. True when that is because the fleet is silent.
+    async fn rest(&self, deaf_until: Instant) -> bool {
+        loop {
+            let now = self.clock.now();
+            if self.doubt.is_holding() {
+                return false;
+            }
+            if now >= deaf_until && self.doubt.evidence.is_silent(now) {
+                return true;
+            }
+            if time::timeout(LOOK, self.doubt.survey_wanted()).await.is_ok() {
+                return false;
             }
         }
     }
@@ -94,12 +116,18 @@ impl Watch {
         {
             return Verdict::Carries;
         }
-        let sample = self.sample();
+        let mut sample = self.sample();
         let mut survey = Survey::of(sample.len());
-        let mut answers: FuturesUnordered<_> = sample.into_iter().map(|drawn| self.ask(drawn)).collect();
-        while survey.verdict(rules.hold_ratio, rules.hold_min_clusters, false) == Verdict::Open {
-            let Some(report) = answers.next().await else { break };
-            survey.answer(report.as_ref());
+        let rest = sample.split_off(sample.len().min(FIRST_WAVE));
+        let mut answers = FuturesUnordered::new();
+        for (wave, patience) in [(sample, FIRST_WAVE_PATIENCE), (rest, 2 * rules.patience)] {
+            survey.ask(wave.len());
+            answers.extend(wave.into_iter().map(|drawn| self.ask(drawn)));
+            let end = time::Instant::now() + patience;
+            while survey.verdict(rules.hold_ratio, rules.hold_min_clusters, false) == Verdict::Open {
+                let Ok(Some(report)) = time::timeout_at(end, answers.next()).await else { break };
+                survey.answer(report.as_ref());
+            }
         }
         survey.verdict(rules.hold_ratio, rules.hold_min_clusters, answers.is_empty())
     }
@@ -114,7 +142,8 @@ impl Watch {
                 let unseen = status.state == State::Unknown && status.last_check_at.is_some();
                 let suspect = (status.memory.worse > 0 || unseen) && self.doubt.stands(entry.checked);
                 let id = entry.cluster.id;
-                drawn.push((id.spread().wrapping_mul(salt | 1) ^ salt, Drawn { id, suspect }));
+                let patience = self.patience(status.latency_ms);
+                drawn.push((id.spread().wrapping_mul(salt | 1) ^ salt, Drawn { id, patience, suspect }));
             }
         });
         let size = self.doubt.rules().sample.min(drawn.len());
@@ -122,6 +151,13 @@ impl Watch {
             drawn.select_nth_unstable_by_key(size, |(lot, _)| *lot);
         }
         drawn.into_iter().take(size).map(|(_, drawn)| drawn).collect()
+    }
+
+    /// A cluster that is slow at the best of times gets more time, twice as much at most.
+    fn patience(&self, latency_ms: Option<u32>) -> Duration {
+        let patience = self.doubt.rules().patience;
+        let usual = Duration::from_millis(u64::from(latency_ms.unwrap_or_default()));
+        patience.max(usual + usual / 2).min(2 * patience)
     }
 
     /// Asks a cluster of the sample. One that is failing already is not asked, so that a survey never takes the place
@@ -132,7 +168,7 @@ impl Watch {
         }
         let (reply, answer) = oneshot::channel();
         let _ = self.registry.cast(RegistryMessage::Asked(drawn.id, reply));
-        time::timeout(self.doubt.rules().patience, answer).await.ok()?.ok()
+        time::timeout(drawn.patience, answer).await.ok()?.ok()
     }
 
     fn conclude(&self, started: Instant, verdict: Verdict) {

@@ -293,6 +293,47 @@ async fn when_the_monitors_own_network_is_gone_states_are_held_and_said_to_be_st
 }
 
 #[tokio::test(start_paused = true)]
+async fn that_its_own_network_is_gone_is_noticed_within_ten_seconds_whatever_the_fleet_is_like() {
+    for (size, slow, behaviour) in [
+        (50, 0, Behaviour::Refuses),
+        (50, 0, Behaviour::Hangs),
+        (50, 50, Behaviour::Hangs),
+        (400, 100, Behaviour::Hangs),
+        (1_000, 0, Behaviour::Refuses),
+    ] {
+        let fleet = clusters(size);
+        let house = House::of(&fleet).await;
+        let slowly = Behaviour::Slow(Duration::from_millis(1_500));
+        fleet[..slow].iter().for_each(|cluster| house.fleet.set(cluster.id, slowly));
+        house.pass(120).await;
+        // A fleet that is slow all at once is doubted for a moment.
+        assert_ne!(house.monitor_events().last(), Some(&EventType::MonitorDegraded), "{size}, {slow} slow");
+        fleet.iter().for_each(|cluster| house.fleet.set(cluster.id, behaviour));
+        house.pass(10).await;
+        let last = house.monitor_events().last().copied();
+        assert_eq!(last, Some(EventType::MonitorDegraded), "{size}, {slow} slow, {behaviour:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn clusters_that_die_one_by_one_cost_the_others_few_more_checks() {
+    let fleet = clusters(300);
+    let house = House::of(&fleet).await;
+    house.pass(60).await;
+    let checks = || fleet.iter().map(|cluster| house.fleet.checks(cluster.id)).sum::<u64>();
+    let before = checks();
+    for (n, cluster) in fleet[..100].iter().enumerate() {
+        house.fleet.set(cluster.id, if n % 2 == 0 { Behaviour::Refuses } else { Behaviour::Hangs });
+        house.pass(3).await;
+    }
+    house.pass(60).await;
+    assert_eq!(count(&house, &fleet, State::Offline), 100);
+    let (done, nominal) = (checks() - before, 300.0 * 360.0 / 30.0);
+    println!("{done} checks where the periods make {nominal}");
+    assert!((done as f64) < 1.3 * nominal, "{done} of {nominal}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_third_of_the_fleet_dying_at_once_is_reported() {
     for behaviour in [Behaviour::Refuses, Behaviour::Hangs] {
         let fleet = clusters(300);

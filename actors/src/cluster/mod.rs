@@ -169,7 +169,12 @@ impl ClusterState {
         self.session = session;
         self.commons.meters.checked(self.target.cluster.cluster_type, report);
         let blames_network = self.weigh_evidence(at, report);
-        let trust = if blames_network { self.trust(at) } else { Trust::Sure };
+        let trust = match (blames_network, self.machine.may_worsen()) {
+            (false, _) => Trust::Sure,
+            (true, true) => self.trust(at),
+            // Nothing hangs on it: evidence is not gathered for what is down already or not confirmed yet.
+            (true, false) => Trust::Wait,
+        };
         self.step(myself, at, Input::Reported { number, report, trust });
         self.mark_suspect(blames_network && self.machine.suspect_since().is_some());
         let answered = std::mem::take(&mut self.waiting);

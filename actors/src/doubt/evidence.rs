@@ -14,6 +14,8 @@ pub struct Evidence {
     base: Instant,
     slots: Box<[Slot]>,
     suspects: AtomicI64,
+    /// Milliseconds from the base to the last answer.
+    answered_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ impl Evidence {
     /// No evidence yet.
     pub fn new(now: Instant) -> Self {
         let slots = (0..SLOTS).map(|_| Slot::default()).collect();
-        Self { base: now, slots, suspects: AtomicI64::new(0) }
+        Self { base: now, slots, suspects: AtomicI64::new(0), answered_ms: AtomicU64::new(0) }
     }
 
     /// A cluster that was reachable so far is being asked.
@@ -37,6 +39,7 @@ impl Evidence {
 
     /// A cluster answered: the network between carries.
     pub fn passed(&self, now: Instant) {
+        self.answered_ms.fetch_max(self.millis(now), Ordering::Relaxed);
         self.slot(now).passed.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -63,8 +66,12 @@ impl Evidence {
         })
     }
 
+    fn millis(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.base).as_millis() as u64
+    }
+
     fn tick(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.base).as_millis() as u64 / SLOT_MS + 1
+        self.millis(at) / SLOT_MS + 1
     }
 
     /// The slot of now, emptied when it still counts an older time. Two threads may race to empty it; then a handful
@@ -80,16 +87,20 @@ impl Evidence {
     }
 }
 
-/// How long the fleet may be silent before the silence itself is suspicious.
-pub const SILENCE: Duration = Duration::from_secs(3);
+/// How long an answer may take before it is suspicious that none came from anybody.
+pub const SILENCE: Duration = Duration::from_secs(1);
 
 impl Evidence {
-    /// Were several clusters asked in the last three seconds, and nobody answered?
+    /// Was somebody asked a second ago or earlier, and nobody at all answered since?
     pub fn is_silent(&self, now: Instant) -> bool {
-        let from = now.checked_sub(SILENCE).unwrap_or(self.base);
-        let (_, passed) = self.count(from, now);
-        let (asked, _) = self.count(from, now.checked_sub(SILENCE / 3).unwrap_or(self.base));
-        passed == 0 && asked >= 3
+        let answered = self.base + Duration::from_millis(self.answered_ms.load(Ordering::Relaxed) + SLOT_MS);
+        let Some(long_ago) = now.checked_sub(SILENCE).filter(|long_ago| *long_ago >= answered) else { return false };
+        self.count(answered, long_ago).0 > 0
+    }
+
+    /// Checks asked and passed after `since`: what happened in the same quarter of a second may have been before.
+    pub fn count_after(&self, since: Instant, now: Instant) -> (u64, u64) {
+        self.count(since + Duration::from_millis(SLOT_MS), now)
     }
 }
 
@@ -118,11 +129,12 @@ mod tests {
         let evidence = Evidence::new(base);
         let at = |ms| base + Duration::from_millis(ms);
         assert!(!evidence.is_silent(at(10_000)));
-        for ms in [7_100, 7_200, 7_300] {
-            evidence.asked(at(ms));
-        }
-        assert!(evidence.is_silent(at(10_000)));
-        evidence.passed(at(9_000));
-        assert!(!evidence.is_silent(at(10_000)));
+        evidence.asked(at(7_100));
+        assert!(!evidence.is_silent(at(7_900)), "it may yet answer");
+        assert!(evidence.is_silent(at(8_500)));
+        evidence.passed(at(8_600));
+        assert!(!evidence.is_silent(at(60_000)));
+        evidence.asked(at(30_000));
+        assert!(evidence.is_silent(at(31_500)));
     }
 }

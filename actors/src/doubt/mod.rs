@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use crate::health::Trust;
 pub use evidence::Evidence;
-pub use survey::{Survey, Verdict};
+pub use survey::{FIRST_WAVE, Survey, Verdict};
 pub use vigil::{BEAT, Mark, Vigil};
 
 /// When the monitor doubts itself.
@@ -117,11 +117,12 @@ impl Doubt {
         Trust::Wait
     }
 
-    /// Enough others answered since, and too few fail for it to be the monitor.
+    /// Enough of those who were asked since answered for it not to be the monitor. Who hangs was asked and did not answer,
+    /// so that slow failures weigh as much as quick ones.
     fn shows_by_itself(&self, now: Instant, since: Instant) -> bool {
-        let enough = self.rules.hold_min_clusters as u64;
-        let (_, passed) = self.evidence.count(since, now);
-        passed >= enough && self.evidence.suspects() < enough
+        let (asked, passed) = self.evidence.count_after(since, now);
+        let enough = asked as f64 * (1.0 - self.rules.hold_ratio);
+        passed >= self.rules.hold_min_clusters as u64 && passed as f64 > enough
     }
 
     /// Waits until somebody asks for a survey.
@@ -195,9 +196,38 @@ mod tests {
     fn a_single_death_among_answers_needs_no_survey() {
         let (doubt, now) = doubt();
         doubt.evidence.suspect(true);
-        (0..10).for_each(|i| doubt.evidence.passed(now + Duration::from_millis(100 * i)));
+        (0..15).for_each(|i| doubt.evidence.passed(now + Duration::from_millis(100 * i)));
         assert_eq!(doubt.trust(now + secs(2), now, now + secs(2), 1_000), Trust::Sure);
         assert_eq!(doubt.trust(now + secs(9), now + secs(7), now + secs(9), 1_000), Trust::Wait);
+    }
+
+    /// `passing` of a hundred answer within the window, and the others are asked twice.
+    fn answers(passing: u32) -> Trust {
+        let (doubt, now) = doubt();
+        for n in 0..100 {
+            let at = now + Duration::from_millis(300 + 17 * u64::from(n));
+            doubt.evidence.asked(at);
+            if n < passing {
+                doubt.evidence.passed(at);
+            } else {
+                doubt.evidence.asked(at);
+                doubt.evidence.suspect(true);
+            }
+        }
+        doubt.trust(now + secs(2), now, now + secs(2), 1_000)
+    }
+
+    #[test]
+    fn a_third_of_those_asked_failing_needs_no_survey_and_most_of_them_does() {
+        assert_eq!(answers(67), Trust::Sure);
+        assert_eq!(answers(45), Trust::Wait);
+    }
+
+    #[test]
+    fn answers_from_before_the_failure_prove_nothing() {
+        let (doubt, now) = doubt();
+        (0..1_000).for_each(|_| doubt.evidence.passed(now));
+        assert_eq!(doubt.trust(now + Duration::from_millis(10), now, now, 1_000), Trust::Wait);
     }
 
     #[test]

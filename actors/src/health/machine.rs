@@ -195,6 +195,16 @@ impl Machine {
         self.plan == Plan::Reconsider
     }
 
+    /// Could the next report confirm that the cluster is down? Only then does trust matter.
+    pub fn may_worsen(&self) -> bool {
+        let confirmed = self.status.memory.worse.saturating_add(1) >= self.pace.cadence().failure_threshold;
+        match self.status.state {
+            State::Unknown => true,
+            State::Online | State::Degraded => confirmed,
+            State::Offline => false,
+        }
+    }
+
     /// When the last check started.
     pub const fn started_at(&self) -> Instant {
         self.started_at

@@ -71,6 +71,12 @@ impl Measured<'_> {
         put("events_waiting_end", plain("fleetbeat_events_waiting").last().copied());
         put("events_unsaved_end", plain("fleetbeat_events_unsaved").last().copied());
         put("holding_max", most(&mut plain("fleetbeat_monitor_holding").into_iter()));
+        let lost = plain("fleetbeat_monitor_lost_seconds");
+        let stolen = lost.windows(2).map(|pair| (pair[1] - pair[0]).max(0.0)).sum::<f64>();
+        put("monitor_lost_share", Some(stolen / work.seconds).filter(|_| !lost.is_empty()));
+        let surveys = plain("fleetbeat_monitor_surveys_total");
+        let done = surveys.windows(2).map(|pair| if pair[1] >= pair[0] { pair[1] - pair[0] } else { pair[1] });
+        put("surveys", Some(done.sum::<f64>()).filter(|_| !surveys.is_empty()));
         put("metrics_max_seconds", most(&mut readings().map(|reading| reading.took_seconds)));
         put("metrics_mib", most(&mut readings().map(|reading| reading.bytes as f64 / 1_048_576.0)));
         self.put_outages(diary, &mut put);
