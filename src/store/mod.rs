@@ -3,6 +3,7 @@
 pub mod audit;
 mod contract;
 mod failure;
+mod look;
 mod migrations;
 mod newest;
 mod options;
@@ -16,6 +17,7 @@ pub use contract::{
     AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
     StoredTransition,
 };
+pub use look::{Seen, look};
 pub use options::{OpenError, Place, StoreOptions};
 
 /// Opens the store that the options name, migrated to this binary's version.
