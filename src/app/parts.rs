@@ -26,7 +26,7 @@ use crate::{
 const OPEN_PAUSE: Duration = Duration::from_secs(1);
 const OPEN_TRIES: u32 = 60;
 
-fn store_options(settings: &Settings) -> StoreOptions {
+pub(super) fn store_options(settings: &Settings) -> StoreOptions {
     let place = match settings.database() {
         Database::Sqlite(path) => Place::File(path),
         Database::Postgres(url) => Place::Server(url.expose().into()),
@@ -107,17 +107,22 @@ pub(super) fn prober(
         keepalive_probes: set.keepalive_probes,
         ..ProbeOptions::default()
     };
-    let policy = AddressPolicy {
-        allow_loopback: settings.loopback_probes_allowed(),
-        allow_private: set.allow_private,
-        allow: set.allow_cidrs.clone(),
-        deny: set.deny_cidrs.clone(),
-        own_listeners,
-    };
+    let policy = address_policy(settings, own_listeners);
     let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
     let trust = Trust::load(ca_file).context("probes.ca_file")?;
     let options = options.within(raise_descriptor_limit());
     Ok(HttpProber::new(options, trust, policy, Arc::clone(memory) as _))
+}
+
+/// Which addresses may be probed.
+pub(super) fn address_policy(settings: &Settings, own_listeners: Vec<SocketAddr>) -> AddressPolicy {
+    AddressPolicy {
+        allow_loopback: settings.loopback_probes_allowed(),
+        allow_private: settings.probes.allow_private,
+        allow: settings.probes.allow_cidrs.clone(),
+        deny: settings.probes.deny_cidrs.clone(),
+        own_listeners,
+    }
 }
 
 pub(super) fn policy(settings: &Settings) -> Policy {

@@ -8,6 +8,7 @@ mod dial;
 mod judge;
 mod line;
 mod options;
+mod phases;
 mod resolve;
 mod seats;
 mod serving;
@@ -34,6 +35,7 @@ use tokio::sync::Semaphore;
 pub use address::AddressPolicy;
 pub use descriptors::raise_descriptor_limit;
 pub use options::ProbeOptions;
+pub use phases::{Asked, Phase, Phases, take_apart};
 pub use resolve::{LookUp, system_look_up};
 pub use trust::{Trust, TrustError, check_bundle};
 
