@@ -5,6 +5,7 @@ mod audit;
 mod clusters;
 mod context;
 mod credentials;
+mod discovery;
 mod error;
 mod events;
 mod extract;
@@ -45,6 +46,7 @@ use self::{error::ApiError, view::Now};
 use crate::{
     audit::Journal,
     credentials::Foresight,
+    discovery::Discoverer,
     identity::Identity,
     registration::{Registration, Watch},
     store::Store,
@@ -73,6 +75,8 @@ pub struct ApiParts {
     pub engine: Arc<dyn Watch>,
     /// What of the fleet's access ends when.
     pub foresight: Arc<Foresight>,
+    /// Asks clusters what they can do.
+    pub discoverer: Arc<Discoverer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who may call.
@@ -157,8 +161,12 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(whoami::routes())
         .merge(audit::routes())
         .prompt();
-    let routes = prompt.merge(clusters::patient_routes()).merge(credentials::routes()).merge(stream::routes());
-    let routes = routes.merge(audit::patient_routes());
+    let routes = prompt
+        .merge(clusters::patient_routes())
+        .merge(discovery::routes())
+        .merge(credentials::routes())
+        .merge(stream::routes())
+        .merge(audit::patient_routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
     let identify = middleware::from_fn_with_state(identity, access::identify);
     let witness = middleware::from_fn_with_state(journal, witness::witness);

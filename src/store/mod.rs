@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
 pub use contract::{
-    AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
+    AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery, StoredToken,
     StoredTransition,
 };
 pub use failure::until;

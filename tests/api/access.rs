@@ -41,6 +41,7 @@ const TABLE: [(&str, &str, &str); 37] = [
     ("DELETE", "/api/v1/clusters/{id}", "admin"),
     ("GET", "/api/v1/clusters/{id}/status", "viewer"),
     ("POST", "/api/v1/clusters/{id}/refresh", "operator"),
+    ("POST", "/api/v1/clusters/{id}/discover", "operator"),
     ("GET", "/api/v1/clusters/{id}/credentials", "admin"),
     ("POST", "/api/v1/clusters/{id}/credentials", "admin"),
     ("DELETE", "/api/v1/clusters/{id}/credentials", "admin"),
@@ -256,7 +257,7 @@ async fn every_route_obeys_behind(door: Door) {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "CLUSTER_NOT_FOUND"), "{case}");
                     } else if path == "/api/v1/tokens/{id}" {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "{case}");
-                    } else if about_a_cluster && path.contains("/credentials") {
+                    } else if about_a_cluster && (path.contains("/credentials") || path.ends_with("/discover")) {
                         let known = ["CREDENTIALS_NOT_FOUND", "CREDENTIALS_INVALID"].contains(&code.as_str());
                         assert!(known, "there are none, and none is uploaded: {case} {code}");
                     } else {
