@@ -74,7 +74,7 @@ pub fn capabilities(found: &Value, now: Option<DateTime<Utc>>, paint: Paint) -> 
             Some(false) => "no".to_owned(),
             None => paint.warn("unknown"),
         };
-        let detail = (!detail.is_empty()).then(|| words(found.pointer(detail))).unwrap_or_default();
+        let detail = words(found.pointer(detail).filter(|_| !detail.is_empty()));
         card.line(name, &if detail.is_empty() { holds } else { format!("{holds} ({detail})") });
     }
     for (name, place) in [

@@ -185,7 +185,7 @@ mod tests {
         budget: Budget,
         answer: impl FnMut(&Question) -> Result<(u16, String), Silence> + Send + 'static,
     ) -> Listing<String> {
-        let mut interview = Interview::begin(Scripted::new(answer), budget);
+        let mut interview = Interview::begin(Scripted::conversation(answer), budget);
         interview.list(Question::names("/api/v1/namespaces"), 2, 50, read::names).await
     }
 
@@ -246,7 +246,7 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_is_asked_on_and_on_who_does_not_answer() {
-        let mut interview = Interview::begin(Scripted::new(|_| Err(Silence::Failed(Cause::Timeout))), ALL);
+        let mut interview = Interview::begin(Scripted::conversation(|_| Err(Silence::Failed(Cause::Timeout))), ALL);
         for _ in 0..10 {
             let silent = interview.ask(Question::get("/")).await;
             assert_eq!(silent.unwrap_err(), Gap::Silent(Silence::Failed(Cause::Timeout)));

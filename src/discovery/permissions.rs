@@ -128,7 +128,7 @@ mod tests {
             issued: chrono::DateTime::UNIX_EPOCH,
             expires: chrono::DateTime::UNIX_EPOCH,
         };
-        let scripted = Scripted::new(move |question| {
+        let scripted = Scripted::conversation(move |question| {
             assert_eq!(question.path, REVIEWS);
             let body: serde_json::Value = serde_json::from_slice(question.body.as_ref().unwrap()).unwrap();
             Ok(answer(&body["spec"]["resourceAttributes"]))

@@ -12,7 +12,7 @@ where
     F: FnMut(&Question) -> Result<(u16, String), Silence> + Send + 'static,
 {
     /// A conversation for an interview.
-    pub(super) fn new(answer: F) -> Box<dyn Conversation> {
+    pub(super) fn conversation(answer: F) -> Box<dyn Conversation> {
         Box::new(Self(answer))
     }
 }

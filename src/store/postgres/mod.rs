@@ -31,8 +31,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery, StoredToken,
-        StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery,
+        StoredToken, StoredTransition,
     },
     failure::Commit,
     options::{OpenError, StoreOptions},

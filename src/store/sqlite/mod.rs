@@ -27,8 +27,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery, StoredToken,
-        StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery,
+        StoredToken, StoredTransition,
     },
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
