@@ -56,7 +56,7 @@ async fn a_real_api_server_takes_certificates_and_tokens_and_refuses_as_it_shoul
     until(&client, &id, "ONLINE", "healthy").await;
 
     // A service account with the rights of deploy/rbac, then one that may do nothing.
-    let token = spoke_token(&server).await;
+    let token = server.spoke_token(3_600).await;
     let given = |token: &str| json!({ "auth_type": "SERVICE_ACCOUNT", "token": token, "ca": server.ca_pem() });
     let rotated = eventually(SOON, async || {
         let answer = client.post(&format!("{path}/rotate"), &given(&token)).await;
@@ -86,24 +86,6 @@ async fn a_real_api_server_takes_certificates_and_tokens_and_refuses_as_it_shoul
     until(&client, &id, "DEGRADED", "unauthorized").await;
     client.delete(&path).await.expect(204);
     assert_eq!(client.get(&path).await.expect(404).json()["error"]["code"], "CREDENTIALS_NOT_FOUND");
-}
-
-/// Makes what deploy/rbac/spoke.yaml says, and a token of its service account.
-async fn spoke_token(server: &KubeApiserver) -> String {
-    for document in include_str!("../deploy/rbac/spoke.yaml").split("\n---\n") {
-        let object: Value = serde_saphyr::from_str(document).unwrap();
-        let path = match object["kind"].as_str().unwrap() {
-            "Namespace" => "/api/v1/namespaces",
-            "ServiceAccount" => "/api/v1/namespaces/fleetbeat/serviceaccounts",
-            "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-            "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-            other => panic!("a {other}"),
-        };
-        server.command("POST", path, &object).await;
-    }
-    let asked = json!({ "spec": { "expirationSeconds": 3600 } });
-    let path = "/api/v1/namespaces/fleetbeat/serviceaccounts/fleetbeat/token";
-    server.command("POST", path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -57,6 +57,8 @@ conformance! {
         an_unregistered_cluster_keeps_nothing, a_change_of_the_cluster_takes_what_it_unbinds,
         a_row_that_was_moved_or_changed_does_not_open, another_key_opens_nothing,
         a_rotated_key_reseals_everything_and_a_running_process_follows, nothing_secret_stands_in_the_database;
+    discoveries: what_was_found_comes_back_with_the_cluster, an_attempt_that_found_nothing_leaves_what_was_known,
+        a_cluster_that_is_gone_is_not_written, a_deleted_cluster_takes_its_attempts_along;
     opening: opening_again_finds_everything, a_closed_store_says_that_it_is_unavailable,
         a_database_newer_than_the_binary_is_refused, several_may_open_a_new_database_at_once,
         nobody_else_may_read_an_embedded_database, no_password_is_displayed;

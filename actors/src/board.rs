@@ -51,12 +51,20 @@ impl Board {
         names.insert(name, id);
     }
 
-    /// Replaces the metadata of a cluster, unless a newer generation is up already. False when the cluster is not up.
+    /// Replaces the metadata of a cluster, unless this generation or a newer one is up already. False when the cluster
+    /// is not up.
     pub fn describe(&self, cluster: Arc<Cluster>) -> bool {
         let Some(mut entry) = self.entries.get_mut(&cluster.id) else { return false };
-        if entry.cluster.generation <= cluster.generation {
+        if entry.cluster.generation < cluster.generation {
             entry.cluster = cluster;
         }
+        true
+    }
+
+    /// Sets what a cluster can do, whatever its generation. False when the cluster is not up.
+    pub fn equip(&self, id: ClusterId, capabilities: serde_json::Value) -> bool {
+        let Some(mut entry) = self.entries.get_mut(&id) else { return false };
+        entry.cluster = Arc::new(Cluster { capabilities: Some(capabilities), ..(*entry.cluster).clone() });
         true
     }
 

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::board::Entry;
+use fleetbeat_actors::{board::Entry, health::Outcome};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
@@ -204,7 +204,7 @@ struct CheckView {
     probes: Vec<ProbeView>,
 }
 
-/// Checks a cluster now and answers with what was found.
+/// Checks a cluster now and answers with what was found. What it can do is looked at again as well, without waiting for it.
 #[utoipa::path(post, path = "/api/v1/clusters/{id}/refresh", tag = "clusters", params(
     ("id" = Uuid, Path, description = "Cluster id")), responses(
     (status = 200, description = "The cluster after the check, and what the check found, good or bad", body = Refreshed),
@@ -218,6 +218,9 @@ async fn refresh_cluster(
 ) -> Result<Json<Refreshed>, ApiError> {
     let entry = seen.get(id)?;
     let report = api.check_now(&entry).await?;
+    if !matches!(report.api_server, Outcome::NotRun(_)) {
+        api.discover_behind(id);
+    }
     let entry = seen.get(id)?;
     let now = api.now();
     let check =

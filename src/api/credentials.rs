@@ -21,6 +21,7 @@ use super::{
 use crate::{
     audit::Action,
     credentials::{Credential, Part},
+    discovery::{Lacking, Permissions},
     registration::{CredentialError, Given, Proven, Upload, Verdict, WriteError, details},
 };
 
@@ -91,12 +92,27 @@ struct CredentialStatus {
     causes: BTreeMap<&'static str, &'static str>,
     /// When the first token or client certificate ends, where any tells.
     expires_at: Option<DateTime<Utc>>,
+    /// What the account may not do that probes, steps of discovery or the renewal of its token want; null where the
+    /// cluster did not say.
+    lacking_permissions: Option<Vec<Lacking>>,
 }
 
 impl CredentialStatus {
+    /// With what the account may not do, where the API server accepts it.
+    async fn reviewed(api: &ApiState, status: &'static str, proven: &Proven) -> Self {
+        let accepted = proven.verdicts.contains(&(Endpoint::ApiServer, Verdict::Success));
+        let found = if accepted { api.discoverer.permissions(proven.entry.cluster.id).await } else { None };
+        let lacking_permissions = match found {
+            Some(Permissions::Known(lacking)) => Some(lacking),
+            Some(Permissions::Unknown(_)) | None => None,
+        };
+        Self { lacking_permissions, ..Self::of(status, proven) }
+    }
+
     fn of(status: &'static str, proven: &Proven) -> Self {
         let mut answer = Self {
             status,
+            lacking_permissions: None,
             validation: BTreeMap::new(),
             causes: BTreeMap::new(),
             expires_at: proven.credential.expires_at(),
@@ -192,7 +208,7 @@ async fn upload_credentials(
     seen.get(id)?;
     let given = Given::read(body, false).map_err(ApiError::credentials_invalid)?;
     let proven = api.registration.upload(id, given, Upload::Whole, query.force.unwrap_or(false), seen.author()).await?;
-    Ok(Json(CredentialStatus::of("stored", &proven)))
+    Ok(Json(CredentialStatus::reviewed(&api, "stored", &proven).await))
 }
 
 /// Replaces the credentials that the body carries. The new ones are proven first; until then, and when they are refused,
@@ -212,7 +228,7 @@ async fn rotate_credentials(
     let given = Given::read(body, true).map_err(ApiError::credentials_invalid)?;
     let proven =
         api.registration.upload(id, given, Upload::Rotation, query.force.unwrap_or(false), seen.author()).await?;
-    Ok(Json(CredentialStatus::of("rotated", &proven)))
+    Ok(Json(CredentialStatus::reviewed(&api, "rotated", &proven).await))
 }
 
 /// Tries the stored credentials on the cluster, over new connections.
@@ -234,7 +250,7 @@ async fn validate_credentials(
         (false, true) => "unknown",
         (false, false) => "invalid",
     };
-    let answer = CredentialStatus::of(status, &proven);
+    let answer = CredentialStatus::reviewed(&api, status, &proven).await;
     let entry = api.journal.entry(&seen.origin, Action::CredentialsValidate).of_cluster(id);
     let entry = entry.with("status", json!(status)).with("validation", json!(answer.validation));
     api.journal.tell(entry.of_object(&proven.entry.cluster.name)).await.map_err(ApiError::of_reading)?;

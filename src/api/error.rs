@@ -94,6 +94,11 @@ impl ApiError {
         Self { retry_after: Some(Duration::from_secs(5)), ..error }
     }
 
+    /// A cluster refused to tell what it can do.
+    pub fn discovery_failed(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "DISCOVERY_FAILED", message)
+    }
+
     /// Something that this needs does not answer.
     pub fn dependency_unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
         let error = Self::new(StatusCode::SERVICE_UNAVAILABLE, "DEPENDENCY_UNAVAILABLE", message);

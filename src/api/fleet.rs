@@ -21,9 +21,12 @@ use super::{
     schema::{self, Always},
     view::{Now, reason},
 };
+use crate::discovery::Capabilities;
 
 /// Most troubled clusters named in the overview.
 const MAX_TROUBLED: usize = 100;
+/// Most products or versions told apart.
+const MAX_WORDS: usize = 200;
 
 /// The routes.
 pub fn routes() -> Routes {
@@ -48,8 +51,12 @@ struct FleetSummary {
     by_environment: Counts,
     /// GPUs of all clusters, as far as discovered.
     total_gpu_count: u64,
+    /// Clusters with GPU nodes.
+    clusters_with_gpu: usize,
     /// Clusters with CNF workloads.
     clusters_with_cnf: usize,
+    /// Clusters whose capabilities are known, at least in part.
+    discovered_clusters: usize,
     /// Mean score of the clusters that were checked; 0 when none was.
     avg_health_score: f64,
 }
@@ -71,7 +78,9 @@ async fn fleet_summary(seen: Seen, _query: NoQuery) -> Json<FleetSummary> {
         count(&mut summary.by_type, entry.cluster.cluster_type.as_str());
         count(&mut summary.by_environment, entry.cluster.environment.as_str());
         summary.total_gpu_count += gpus(entry);
+        summary.clusters_with_gpu += usize::from(capability(entry, "has_gpu_nodes"));
         summary.clusters_with_cnf += usize::from(capability(entry, "has_cnf_workloads"));
+        summary.discovered_clusters += usize::from(entry.cluster.capabilities.is_some());
         score.add(entry);
     });
     summary.avg_health_score = score.value();
@@ -236,6 +245,20 @@ struct FleetCapabilities {
     /// Clusters by platform.
     #[schema(value_type = BTreeMap<String, usize>)]
     by_platform: Counts,
+    /// Nodes of all clusters.
+    total_node_count: u64,
+    /// GPUs by product, at most 200 of them.
+    gpus_by_type: BTreeMap<String, u64>,
+    /// Clusters by kind of network function.
+    by_cnf_type: BTreeMap<String, u64>,
+    /// Clusters by service mesh.
+    by_service_mesh: BTreeMap<String, u64>,
+    /// Clusters by version of Kubernetes, at most 200 of them.
+    by_kubernetes_version: BTreeMap<String, u64>,
+    /// Clusters in which each of these was seen to run, configured or not: `prometheus`, `thanos`, `tempo`, `loki`.
+    detected: BTreeMap<String, u64>,
+    /// Clusters of which each capability is not known: `gpu`, `cnf`, `nodes`, `observability`.
+    unknown: BTreeMap<String, u64>,
 }
 
 /// What the fleet can do, as far as known.
@@ -254,8 +277,49 @@ async fn fleet_capabilities(seen: Seen, _query: NoQuery) -> Json<FleetCapabiliti
         all.clusters_with_tempo += usize::from(urls.tempo_url.is_some());
         all.clusters_with_loki += usize::from(urls.loki_url.is_some());
         count(&mut all.by_platform, cluster.platform.as_str());
+        all.add(cluster.capabilities.as_ref().map(Capabilities::read));
     });
     Json(all)
+}
+
+impl FleetCapabilities {
+    fn add(&mut self, found: Option<Capabilities>) {
+        let found = found.unwrap_or_default();
+        self.total_node_count += found.node_count.unwrap_or(0);
+        for (product, gpus) in found.gpu_types.iter().flatten() {
+            tally(&mut self.gpus_by_type, product, *gpus);
+        }
+        found.cnf_types.iter().flatten().for_each(|kind| tally(&mut self.by_cnf_type, kind, 1));
+        found.service_meshes.iter().flatten().for_each(|mesh| tally(&mut self.by_service_mesh, mesh, 1));
+        found.kubernetes_version.iter().for_each(|version| tally(&mut self.by_kubernetes_version, version, 1));
+        let detected = [
+            ("prometheus", found.has_prometheus),
+            ("thanos", found.has_thanos),
+            ("tempo", found.has_tempo),
+            ("loki", found.has_loki),
+        ];
+        for (word, runs) in detected {
+            tally(&mut self.detected, word, u64::from(runs == Some(true)));
+        }
+        let unknown = [
+            ("gpu", found.has_gpu_nodes.is_none()),
+            ("cnf", found.has_cnf_workloads.is_none()),
+            ("nodes", found.node_count.is_none()),
+            ("observability", detected.iter().any(|(_, runs)| runs.is_none())),
+        ];
+        for (word, unknown) in unknown {
+            tally(&mut self.unknown, word, u64::from(unknown));
+        }
+    }
+}
+
+/// Adds under a word that a cluster may have made up: at most so many words.
+fn tally(counts: &mut BTreeMap<String, u64>, word: &str, by: u64) {
+    if let Some(count) = counts.get_mut(word) {
+        *count = count.saturating_add(by);
+    } else if counts.len() < MAX_WORDS {
+        counts.insert(word.to_owned(), by);
+    }
 }
 
 fn zeroes(words: impl Iterator<Item = &'static str>) -> Counts {

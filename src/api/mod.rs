@@ -5,6 +5,7 @@ mod audit;
 mod clusters;
 mod context;
 mod credentials;
+mod discovery;
 mod error;
 mod events;
 mod extract;
@@ -53,6 +54,7 @@ use self::{
 use crate::{
     audit::Journal,
     credentials::Foresight,
+    discovery::Discoverer,
     identity::{Caller, Identity},
     registration::{Registration, Watch},
     store::Store,
@@ -79,6 +81,8 @@ pub struct ApiParts {
     pub engine: Arc<dyn Watch>,
     /// What of the fleet's access ends when.
     pub foresight: Arc<Foresight>,
+    /// Asks clusters what they can do.
+    pub discoverer: Arc<Discoverer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Who may call.
@@ -172,8 +176,13 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(audit::routes())
         .merge(streaming::routes())
         .prompt();
-    let routes = prompt.merge(clusters::patient_routes()).merge(credentials::routes()).merge(stream::routes());
-    let routes = routes.merge(audit::patient_routes()).merge(socket::routes());
+    let routes = prompt
+        .merge(clusters::patient_routes())
+        .merge(discovery::routes())
+        .merge(credentials::routes())
+        .merge(stream::routes())
+        .merge(audit::patient_routes())
+        .merge(socket::routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
     let identify = middleware::from_fn_with_state(identity, access::identify);
     let witness = middleware::from_fn_with_state(journal, witness::witness);

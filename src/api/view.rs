@@ -6,14 +6,17 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     board::Entry,
     health::{Cause, CheckReport, Connectivity, Endpoint, Outcome, State, Status},
-    roll::{ClusterType, Environment, Platform},
+    roll::{Cluster, ClusterType, Environment, Platform},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::schema;
-use crate::credentials::{Foresight, Stage};
+use crate::{
+    credentials::{Foresight, Stage},
+    discovery::Capabilities,
+};
 
 /// Now, both ways.
 #[derive(Clone, Copy)]
@@ -44,7 +47,7 @@ pub struct ClusterView {
     /// Distribution.
     #[schema(schema_with = schema::platform)]
     pub platform: Platform,
-    /// Version of the distribution.
+    /// Version of the distribution, as told or else as discovered.
     pub platform_version: Option<String>,
     /// Region.
     pub region: Option<String>,
@@ -54,7 +57,7 @@ pub struct ClusterView {
     /// What the engine found out.
     pub status: StatusView,
     /// What it can do, once discovered.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Capabilities>)]
     pub capabilities: Option<serde_json::Value>,
     /// Further endpoints, where configured.
     pub endpoints: EndpointsView,
@@ -156,7 +159,7 @@ pub struct StatusView {
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
     /// `Healthy`, `Reachable`, `Authorized`, `EndpointsReady` (where any is configured), `Fresh`,
-    /// `CredentialsExpiring` (where something is known to end).
+    /// `CredentialsExpiring` (where something is known to end), `CredentialsRenewed` (where a renewal failed).
     #[schema(value_type = String)]
     pub r#type: &'static str,
     /// `True`, `False` or `Unknown`.
@@ -190,7 +193,7 @@ impl ClusterView {
             api_server_url: cluster.api_server_url.clone(),
             cluster_type: cluster.cluster_type,
             platform: cluster.platform,
-            platform_version: cluster.platform_version.clone(),
+            platform_version: cluster.platform_version.clone().or_else(|| discovered_version(cluster)),
             region: cluster.region.clone(),
             environment: cluster.environment,
             status: StatusView::of(entry, now),
@@ -250,7 +253,21 @@ pub fn entity_tag(entry: &Entry, now: Now<'_>) -> String {
     let access = now.foresight.ends(&entry.cluster).first().map_or_else(String::new, |end| {
         format!("-{:x}{}", end.at.timestamp(), now.foresight.stage(end, now.wall) as u8)
     });
-    format!("\"{}-{}-{checked_ms:x}-{freshness}{access}\"", entry.cluster.generation, entry.status.version)
+    let found = discovered_at(&entry.cluster).map_or_else(String::new, |at| format!("-{:x}", at.timestamp_millis()));
+    format!("\"{}-{}-{checked_ms:x}-{freshness}{access}{found}\"", entry.cluster.generation, entry.status.version)
+}
+
+/// When the capabilities of a cluster were last confirmed.
+fn discovered_at(cluster: &Cluster) -> Option<DateTime<Utc>> {
+    let at = cluster.capabilities.as_ref()?.get("discovered_at")?.as_str()?;
+    DateTime::parse_from_rfc3339(at).ok().map(|at| at.to_utc())
+}
+
+/// The version that discovery found: of the platform, or of Kubernetes itself.
+fn discovered_version(cluster: &Cluster) -> Option<String> {
+    let all = cluster.capabilities.as_ref()?;
+    let version = |field| all.get(field).and_then(serde_json::Value::as_str);
+    version("platform_version").or_else(|| version("kubernetes_version")).map(str::to_owned)
 }
 
 /// The cause in one word.
@@ -268,6 +285,7 @@ fn conditions(entry: &Entry, now: Now<'_>) -> Vec<Condition> {
     conditions.extend(endpoints_ready(status));
     conditions.push(fresh(entry, now));
     conditions.extend(expiring(entry, now));
+    conditions.extend(stuck(entry, now));
     conditions
 }
 
@@ -361,6 +379,13 @@ fn expiring(entry: &Entry, now: Now<'_>) -> Option<Condition> {
     let at = first.at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true);
     let message = format!("The first to end: {what} of {}, {at}", first.endpoint.title());
     Some(condition(&entry.status, "CredentialsExpiring", Some(holds), reason, message))
+}
+
+/// Whether a token could not be renewed; nothing while none is stuck.
+fn stuck(entry: &Entry, now: Now<'_>) -> Option<Condition> {
+    let reason = now.foresight.stuck(entry.cluster.id)?;
+    let message = format!("The token could not be renewed and stays in use until it ends: {reason}");
+    Some(condition(&entry.status, "CredentialsRenewed", Some(false), "renewal_failed", message))
 }
 
 fn fresh(entry: &Entry, now: Now<'_>) -> Condition {

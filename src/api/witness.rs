@@ -115,6 +115,7 @@ fn action(method: &Method, route: &str) -> Action {
         ("DELETE", "/api/v1/clusters/{id}") => Action::ClusterDelete,
         ("POST", "/api/v1/clusters:import") => Action::ClusterImport,
         ("POST", "/api/v1/clusters/{id}/refresh") => Action::ClusterRefresh,
+        ("POST", "/api/v1/clusters/{id}/discover") => Action::ClusterDiscover,
         ("POST", "/api/v1/clusters/{id}/credentials") => Action::CredentialsUpload,
         ("POST", "/api/v1/clusters/{id}/credentials/rotate") => Action::CredentialsRotate,
         ("POST", "/api/v1/clusters/{id}/credentials/validate") => Action::CredentialsValidate,

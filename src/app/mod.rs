@@ -31,7 +31,9 @@ use crate::{
     clock::SystemClock,
     config::Settings,
     credentials::{Foresight, InMemoryCredentials},
+    discovery::Discoverer,
     registration::Registration,
+    renewal::{Renewals, Schedule},
     store::Store,
     web,
 };
@@ -87,6 +89,23 @@ impl App {
         let identity = identity::identity(settings, &store, &clock).await?;
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
+        let inquirer = parts::inquirer(settings, &prober);
+        let discoverer = Arc::new(Discoverer::new(
+            Arc::clone(engine.board()),
+            Arc::clone(&vault),
+            Arc::clone(&registration),
+            Arc::clone(&inquirer) as _,
+            Arc::clone(&clock),
+            parts::manner(settings, clock.wall()),
+        ));
+        let renewals = Renewals::new(
+            Arc::clone(engine.board()),
+            Arc::clone(&foresight),
+            Arc::clone(&registration),
+            inquirer,
+            Arc::clone(&clock),
+            Schedule { at_percent: settings.credentials.renew_at_percent },
+        );
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
         let parts = ApiParts {
@@ -96,6 +115,7 @@ impl App {
             registration: Arc::clone(&registration),
             engine: Arc::clone(&engine) as _,
             foresight: Arc::clone(&foresight),
+            discoverer: Arc::clone(&discoverer),
             clock: Arc::clone(&clock),
             identity: identity.clone(),
             journal: Arc::clone(&journal),
@@ -119,6 +139,8 @@ impl App {
             settings.audit.clone(),
             bus.is_some(),
         ));
+        tasks.spawn(discoverer.run(Arc::clone(&store)));
+        tasks.spawn(renewals.run());
         tasks.spawn(async move { identity.keep_fresh().await });
         tasks.spawn(numbers::keep(metrics, prober));
         tasks.spawn(numbers::feel_pulses(vitals));

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
+use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     Canaries,
     doubt::DoubtRules,
@@ -18,6 +19,7 @@ use crate::{
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
     credentials::InMemoryCredentials,
+    discovery::{Budget, Habits, Manner},
     probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
     store::{self, OpenError, Place, Store, StoreOptions},
 };
@@ -25,6 +27,8 @@ use crate::{
 /// How often, and how many times, a database that is not there yet is tried at the start.
 const OPEN_PAUSE: Duration = Duration::from_secs(1);
 const OPEN_TRIES: u32 = 60;
+/// Questions of one discovery, at most.
+const MAX_QUESTIONS: u32 = 400;
 
 pub(super) fn store_options(settings: &Settings) -> StoreOptions {
     let place = match settings.database() {
@@ -122,6 +126,37 @@ pub(super) fn address_policy(settings: &Settings, own_listeners: Vec<SocketAddr>
         allow: settings.probes.allow_cidrs.clone(),
         deny: settings.probes.deny_cidrs.clone(),
         own_listeners,
+    }
+}
+
+/// The inquirer of discovery: it trusts and dials as the prober does, with permits and limits of its own.
+pub(super) fn inquirer(settings: &Settings, prober: &HttpProber) -> Arc<HttpProber> {
+    let (set, limits) = (&settings.discovery, &settings.probes);
+    Arc::new(prober.apart(ProbeOptions {
+        max_in_flight: set.max_in_flight,
+        max_handshakes: set.max_in_flight,
+        max_lookups: set.max_in_flight,
+        max_kept: set.max_in_flight,
+        dns_timeout: limits.resolve_timeout,
+        header_bytes: limits.max_header_bytes,
+        body_bytes: set.max_answer_bytes,
+        ..ProbeOptions::default()
+    }))
+}
+
+/// How discovery is done.
+pub(super) fn manner(settings: &Settings, since: DateTime<Utc>) -> Manner {
+    let set = &settings.discovery;
+    let habits = Habits {
+        on_registration: set.on_registration,
+        period: TimeDelta::hours(i64::from(set.periodic_refresh_hours)),
+        since,
+    };
+    Manner {
+        habits,
+        at_once: set.max_in_flight,
+        deadline: set.question_timeout,
+        budget: Budget { time: set.timeout, bytes: set.max_total_bytes, questions: MAX_QUESTIONS },
     }
 }
 

@@ -70,6 +70,8 @@ pub enum Action {
     ClusterImport,
     /// A check was run on demand.
     ClusterRefresh,
+    /// A cluster was asked on demand what it can do.
+    ClusterDiscover,
     /// Credentials were stored.
     CredentialsUpload,
     /// Credentials were replaced.
@@ -105,6 +107,7 @@ impl Action {
             Self::ClusterDelete => "cluster.delete",
             Self::ClusterImport => "cluster.import",
             Self::ClusterRefresh => "cluster.refresh",
+            Self::ClusterDiscover => "cluster.discover",
             Self::CredentialsUpload => "credentials.upload",
             Self::CredentialsRotate => "credentials.rotate",
             Self::CredentialsValidate => "credentials.validate",

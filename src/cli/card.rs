@@ -42,7 +42,64 @@ pub fn cluster(cluster: &Value, now: Option<DateTime<Utc>>, paint: Paint) -> Str
     card.found("Generation", &look::text(cluster, "/generation"));
     card.found("Registered", &ago(cluster, "/created_at", now));
     let status = cluster.get("status").map(|of| self::status(of, now, paint)).unwrap_or_default();
-    format!("{}\n{status}", card.text)
+    let found = cluster.get("capabilities").filter(|found| found.is_object());
+    let found = found.map(|found| format!("\n{}", capabilities(found, now, paint))).unwrap_or_default();
+    format!("{}\n{status}{found}", card.text)
+}
+
+/// What a cluster can do, in full.
+pub fn capabilities(found: &Value, now: Option<DateTime<Utc>>, paint: Paint) -> String {
+    let mut card = Card::new(paint);
+    card.line("Discovered", &ago(found, "/discovered_at", now));
+    for (name, place) in [
+        ("Kubernetes", "/kubernetes_version"),
+        ("Platform seen", "/platform"),
+        ("Platform version", "/platform_version"),
+        ("Nodes", "/node_count"),
+        ("Nodes ready", "/ready_node_count"),
+    ] {
+        card.found(name, &look::text(found, place));
+    }
+    for (name, field, detail) in [
+        ("GPU", "/has_gpu_nodes", "/gpu_types"),
+        ("Network functions", "/has_cnf_workloads", "/cnf_types"),
+        ("Service mesh", "/has_service_mesh", "/service_meshes"),
+        ("Prometheus runs", "/has_prometheus", ""),
+        ("Thanos runs", "/has_thanos", ""),
+        ("Tempo runs", "/has_tempo", ""),
+        ("Loki runs", "/has_loki", ""),
+    ] {
+        let holds = match found.pointer(field).and_then(Value::as_bool) {
+            Some(true) => "yes".to_owned(),
+            Some(false) => "no".to_owned(),
+            None => paint.warn("unknown"),
+        };
+        let detail = words(found.pointer(detail).filter(|_| !detail.is_empty()));
+        card.line(name, &if detail.is_empty() { holds } else { format!("{holds} ({detail})") });
+    }
+    for (name, place) in [
+        ("Prometheus suggested", "/suggested_endpoints/prometheus_url"),
+        ("Tempo suggested", "/suggested_endpoints/tempo_url"),
+        ("Loki suggested", "/suggested_endpoints/loki_url"),
+    ] {
+        card.found(name, &look::text(found, place));
+    }
+    for (step, unknown) in found.get("unknown").and_then(Value::as_object).into_iter().flatten() {
+        card.line("Not known", &paint.faint(&format!("{step}: {}", look::text(unknown, "/message"))));
+    }
+    card.text
+}
+
+/// A list, or an object of counts, in one line.
+fn words(value: Option<&Value>) -> String {
+    let words: Vec<String> = match value {
+        Some(Value::Array(items)) => items.iter().filter_map(Value::as_str).map(look::printable).collect(),
+        Some(Value::Object(counts)) => {
+            counts.iter().map(|(word, count)| format!("{count} x {}", look::printable(word))).collect()
+        }
+        _ => Vec::new(),
+    };
+    words.join(", ")
 }
 
 /// A status in full.

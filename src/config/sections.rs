@@ -393,6 +393,18 @@ pub struct Discovery {
     pub on_registration: bool,
     /// Hours between two discoveries of a cluster.
     pub periodic_refresh_hours: u32,
+    /// Discoveries at once.
+    pub max_in_flight: usize,
+    /// Deadline of one question.
+    #[serde(rename = "question_timeout_seconds", with = "seconds")]
+    pub question_timeout: Duration,
+    /// Deadline of one discovery.
+    #[serde(rename = "timeout_seconds", with = "seconds")]
+    pub timeout: Duration,
+    /// Bytes of one answer.
+    pub max_answer_bytes: usize,
+    /// Bytes of all answers of one discovery.
+    pub max_total_bytes: usize,
 }
 
 /// Credentials of clusters.
@@ -403,6 +415,8 @@ pub struct Credentials {
     pub secret_namespace: String,
     /// Days before a credential's end from which a warning is shown.
     pub rotation_warning_days: u32,
+    /// Share of a service-account token's life, percent, after which it is renewed; 0 for never.
+    pub renew_at_percent: u8,
     /// File of the key that seals stored credentials.
     pub key_file: PathBuf,
     /// The key itself.

@@ -245,6 +245,13 @@ impl Checks<'_> {
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         self.within("hub.timeout_seconds", settings.hub.timeout, second / 10, minute);
         self.within("hub.max_answer_bytes", settings.hub.max_answer_bytes, 1 << 20, 1 << 30);
+        let discovery = &settings.discovery;
+        self.within("discovery.max_in_flight", discovery.max_in_flight, 1, 1_000);
+        self.within("discovery.question_timeout_seconds", discovery.question_timeout, second, 60 * second);
+        self.within("discovery.timeout_seconds", discovery.timeout, second, 3600 * second);
+        self.within("discovery.max_answer_bytes", discovery.max_answer_bytes, 65_536, 64 << 20);
+        self.within("discovery.max_total_bytes", discovery.max_total_bytes, 65_536, 1 << 30);
+        self.within("credentials.renew_at_percent", settings.credentials.renew_at_percent, 0, 95);
         self.within("credentials.rotation_warning_days", settings.credentials.rotation_warning_days, 0, TEN_YEARS);
     }
 }

@@ -45,12 +45,19 @@ pub struct Foresight {
     warning: TimeDelta,
     /// Ends of the clusters' own bundles, by the generation that they were read from.
     bundles: DashMap<ClusterId, (i64, Option<DateTime<Utc>>)>,
+    /// Why the token of a cluster could not be renewed, with the version of the credentials that it belongs to.
+    stuck: DashMap<ClusterId, (u64, String)>,
 }
 
 impl Foresight {
     /// Warns `warning_days` before an end, and a day before it.
     pub fn new(vault: Arc<Vault>, warning_days: u32) -> Self {
-        Self { vault, warning: TimeDelta::days(i64::from(warning_days)), bundles: DashMap::new() }
+        Self {
+            vault,
+            warning: TimeDelta::days(i64::from(warning_days)),
+            bundles: DashMap::new(),
+            stuck: DashMap::new(),
+        }
     }
 
     /// Everything of a cluster that is known to end, the first one first.
@@ -96,8 +103,25 @@ impl Foresight {
         end
     }
 
+    /// The token of a cluster could not be renewed.
+    pub fn not_renewed(&self, id: ClusterId, version: u64, reason: String) {
+        self.stuck.insert(id, (version, reason));
+    }
+
+    /// The token of a cluster was renewed.
+    pub fn renewed(&self, id: ClusterId) {
+        self.stuck.remove(&id);
+    }
+
+    /// Why the token that a cluster still has could not be renewed the last time, if it could not.
+    pub fn stuck(&self, id: ClusterId) -> Option<String> {
+        let (version, reason) = self.stuck.get(&id).map(|stuck| stuck.clone())?;
+        matches!(self.vault.get(id), Lookup::Some(now) if now.version == version).then_some(reason)
+    }
+
     /// Forgets a cluster that is gone.
     pub fn forget(&self, id: ClusterId) {
         self.bundles.remove(&id);
+        self.stuck.remove(&id);
     }
 }

@@ -1,6 +1,7 @@
 //! Credentials of watched clusters: what they are, how they are read from what people upload, how they are sealed, and the
 //! port through which the probes read them. Nothing here opens a connection to a cluster.
 
+mod account;
 mod binding;
 mod cache;
 mod expiry;
@@ -23,6 +24,7 @@ use fleetbeat_actors::{
 };
 use futures_util::future::BoxFuture;
 
+pub use account::Account;
 pub use binding::Binding;
 pub(crate) use binding::url_of;
 pub use cache::InMemoryCredentials;

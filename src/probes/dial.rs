@@ -44,6 +44,11 @@ impl Dialer {
         }
     }
 
+    /// One that dials alike, with handshakes and look-ups of its own.
+    pub(super) fn apart(&self, options: &ProbeOptions) -> Self {
+        Self::new(options, self.resolver.apart(options.max_lookups))
+    }
+
     /// Handshakes and look-ups that could start now.
     pub(super) fn free(&self) -> (usize, usize) {
         (self.handshakes.available_permits(), self.resolver.free())

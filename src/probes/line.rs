@@ -9,7 +9,7 @@ use fleetbeat_actors::{
     roll::ClusterId,
     target::Cadence,
 };
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::{Request, header, header::HeaderValue};
 use secrecy::{ExposeSecret, zeroize::Zeroizing};
 use tokio::time::Instant;
@@ -34,7 +34,7 @@ pub(super) struct Line {
     /// Secrets bound to another place do not travel here.
     binding: Option<Binding>,
     tls: Option<Tls>,
-    kept: Option<Wire>,
+    pub(super) kept: Option<Wire>,
     claim: Claim,
     lineage: Arc<Lineage>,
     bearer: Option<(u64, HeaderValue)>,
@@ -117,6 +117,11 @@ impl Line {
         &self.address
     }
 
+    /// The path that its URL begins with, without a slash at its end.
+    pub(super) fn base(&self) -> &str {
+        self.site.as_ref().map_or("", |site| &site.base)
+    }
+
     /// Does it speak TLS, so that credentials may travel on it?
     pub(super) fn is_secure(&self) -> bool {
         self.site.as_ref().is_some_and(|site| site.secure)
@@ -181,7 +186,7 @@ impl Line {
     }
 
     /// Brings TLS identity and token up to date with the credential. Will the probe carry credentials?
-    fn prepare(&mut self, round: &Round<'_>) -> Result<bool, Cause> {
+    pub(super) fn prepare(&mut self, round: &Round<'_>) -> Result<bool, Cause> {
         let grant = self.grant(round);
         if self.is_secure() {
             let own = grant.filter(|grant| Tls::depends_on(self.endpoint, grant.part));
@@ -222,9 +227,9 @@ impl Line {
         )
     }
 
-    fn request(&self, authenticated: bool) -> Option<Request<Empty<Bytes>>> {
+    pub(super) fn request(&self, authenticated: bool) -> Option<Request<Full<Bytes>>> {
         let site = self.site.as_ref()?;
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::default());
         *request.uri_mut() = if authenticated { site.authenticated.clone() } else { site.anonymous.clone() };
         let headers = request.headers_mut();
         headers.insert(header::HOST, site.authority.clone());
@@ -240,7 +245,7 @@ impl Line {
     async fn over_kept(
         &mut self,
         round: &Round<'_>,
-        request: &Request<Empty<Bytes>>,
+        request: &Request<Full<Bytes>>,
         deadline: &Deadline,
     ) -> Result<Option<Timed>, Trouble> {
         let expired = self.tls.as_ref().is_some_and(Tls::has_expired);
@@ -257,7 +262,7 @@ impl Line {
     async fn over_fresh(
         &mut self,
         round: &Round<'_>,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         deadline: &mut Deadline,
     ) -> Result<Timed, Trouble> {
         // Boxed: the way to a new connection is long, and rarely taken.
@@ -268,7 +273,7 @@ impl Line {
         Ok(self.keep(wire, answer, began, true))
     }
 
-    async fn dial(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<Wire, Trouble> {
+    pub(super) async fn dial(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<Wire, Trouble> {
         let (shared, wait) = (round.shared, round.permit_wait());
         let site = self.site.as_ref().ok_or(Trouble::Failed(Cause::Blocked))?;
         let stream = shared.dialer.tcp(site, deadline).await?;

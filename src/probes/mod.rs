@@ -5,6 +5,7 @@ mod address;
 mod deadline;
 mod descriptors;
 mod dial;
+mod inquiry;
 mod judge;
 mod line;
 mod options;
@@ -39,7 +40,10 @@ pub use phases::{Asked, Phase, Phases, take_apart};
 pub use resolve::{LookUp, system_look_up};
 pub use trust::{Trust, TrustError, check_bundle};
 
-use crate::credentials::{Credential, Credentials, Prover};
+use crate::{
+    credentials::{Credential, Credentials, Prover},
+    discovery::{Conversation, Inquirer, Silence},
+};
 
 /// Probes clusters over HTTP(S). Cheap to clone; all clones share their permits.
 #[derive(Clone)]
@@ -98,6 +102,20 @@ impl HttpProber {
         Self { shared: Arc::new(shared) }
     }
 
+    /// One that trusts the same authorities and addresses, and shares nothing else: neither permits nor limits.
+    pub fn apart(&self, options: ProbeOptions) -> Self {
+        let shared = Shared {
+            dialer: self.shared.dialer.apart(&options),
+            trust: self.shared.trust.clone(),
+            credentials: Arc::clone(&self.shared.credentials),
+            in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
+            seats: seats::Seats::new(options.max_kept),
+            serving: serving::Serving::default(),
+            options,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
     /// The permits in use now.
     pub fn permits_in_use(&self) -> PermitsInUse {
         let (options, (handshakes, lookups)) = (&self.shared.options, self.shared.dialer.free());
@@ -127,5 +145,15 @@ impl Prover for HttpProber {
 
     fn forget(&self, id: ClusterId) {
         self.shared.serving.forget(id);
+    }
+}
+
+impl Inquirer for HttpProber {
+    fn converse(
+        &self,
+        target: Arc<Target>,
+        credential: Arc<Credential>,
+    ) -> BoxFuture<'static, Result<Box<dyn Conversation>, Silence>> {
+        inquiry::HttpConversation::open(self.shared.clone(), target, credential).boxed()
     }
 }

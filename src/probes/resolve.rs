@@ -41,6 +41,11 @@ impl Resolver {
         Self { look_up, policy, permits: Arc::new(Semaphore::new(max_lookups)), timeout }
     }
 
+    /// One that resolves alike, with look-ups of its own.
+    pub(super) fn apart(&self, max_lookups: usize) -> Self {
+        Self::new(self.look_up.clone(), self.policy.clone(), max_lookups, self.timeout)
+    }
+
     /// Look-ups that could start now.
     pub(super) fn free(&self) -> usize {
         self.permits.available_permits()

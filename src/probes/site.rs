@@ -14,6 +14,8 @@ pub(super) struct Site {
     pub(super) secure: bool,
     pub(super) host: Host<String>,
     pub(super) port: u16,
+    /// Path before everything that is asked.
+    pub(super) base: Box<str>,
     /// `Host` header.
     pub(super) authority: HeaderValue,
     /// Name to verify, where there is TLS.
@@ -84,7 +86,7 @@ impl Site {
             Endpoint::Tempo | Endpoint::Loki => (path("/ready")?, path("/ready")?),
         };
         let authority = HeaderValue::try_from(authority).ok()?;
-        Some(Self { secure, host, port, authority, server_name, anonymous, authenticated })
+        Some(Self { secure, host, port, base: base.into(), authority, server_name, anonymous, authenticated })
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use fleetbeat_actors::{health::Cause, ports::Poke};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, Version,
     body::{Body, Incoming},
@@ -21,6 +21,7 @@ use hyper::{
     header,
 };
 use hyper_util::rt::TokioIo;
+use secrecy::zeroize::Zeroizing;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     task::AbortHandle,
@@ -37,14 +38,14 @@ const SLACK: usize = 16 * 1024;
 
 /// An established connection, usable for one request at a time. Dropping it ends it.
 pub(super) struct Wire {
-    sender: SendRequest<Empty<Bytes>>,
+    sender: SendRequest<Full<Bytes>>,
     pulse: Arc<Pulse>,
     driver: AbortHandle,
     /// Held while the connection counts among the kept ones.
     keep: Option<Seat>,
 }
 
-/// A complete answer. Its content was counted and thrown away.
+/// A complete answer. Its content was counted, and thrown away or kept apart.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -157,8 +158,28 @@ impl Wire {
     /// One request, one complete answer within the caps.
     pub(super) async fn ask(
         &mut self,
-        request: Request<Empty<Bytes>>,
+        request: Request<Full<Bytes>>,
         options: &ProbeOptions,
+    ) -> Result<Answer, Trouble> {
+        self.exchange(request, options, &mut |_| {}).await
+    }
+
+    /// As [`Wire::ask`], with the answer's body; cut short where the answer overflows.
+    pub(super) async fn ask_whole(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        options: &ProbeOptions,
+    ) -> Result<(Answer, Zeroizing<Vec<u8>>), Trouble> {
+        let mut body = Zeroizing::new(Vec::new());
+        let answer = self.exchange(request, options, &mut |bytes| body.extend_from_slice(bytes)).await?;
+        Ok((answer, body))
+    }
+
+    async fn exchange(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        options: &ProbeOptions,
+        keep: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<Answer, Trouble> {
         self.pulse.budget.store(options.header_bytes + options.body_bytes + SLACK, Ordering::Relaxed);
         let sent = async {
@@ -167,7 +188,7 @@ impl Wire {
         };
         let response = sent.await.map_err(|error| Trouble::of_exchange(&error))?;
         let (status, keeps_alive) = (response.status().as_u16(), keeps_alive(&response));
-        let overflows = match drain(response.into_body(), options.body_bytes).await {
+        let overflows = match drain(response.into_body(), options.body_bytes, keep).await {
             Err(Trouble::Failed(Cause::TooLarge)) => true,
             drained => drained.map(|()| false)?,
         };
@@ -195,7 +216,7 @@ fn keeps_alive(response: &Response<Incoming>) -> bool {
     delimited && !says("close") && (response.version() == Version::HTTP_11 || says("keep-alive"))
 }
 
-async fn drain(mut body: Incoming, cap: usize) -> Result<(), Trouble> {
+async fn drain(mut body: Incoming, cap: usize, keep: &mut (dyn FnMut(&[u8]) + Send)) -> Result<(), Trouble> {
     let announced = body.size_hint().lower();
     if announced > cap as u64 {
         return Err(Trouble::Failed(Cause::TooLarge));
@@ -203,10 +224,12 @@ async fn drain(mut body: Incoming, cap: usize) -> Result<(), Trouble> {
     let mut seen = 0_usize;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| Trouble::of_exchange(&error))?;
-        seen = seen.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        let Some(data) = frame.data_ref() else { continue };
+        seen = seen.saturating_add(data.len());
         if seen > cap {
             return Err(Trouble::Failed(Cause::TooLarge));
         }
+        keep(data);
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use fleetbeat_actors::{
     health::{Cause, CheckReport, Endpoint, Failure, NotRun, Outcome},
     roll::{Cluster, ClusterId},
 };
+use secrecy::SecretString;
 use serde_json::json;
 
 use super::{
@@ -55,11 +56,14 @@ struct Deed {
     /// Would it have been done even if the cluster had refused them?
     forced: bool,
     by: Author,
+    /// Only if this version is still the stored one.
+    replaces: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
 enum DeedKind {
     Upload(Upload),
+    Renew,
     Delete,
 }
 
@@ -68,6 +72,7 @@ impl DeedKind {
         match self {
             Self::Upload(Upload::Whole) => "uploaded",
             Self::Upload(Upload::Rotation) => "rotated",
+            Self::Renew => "renewed",
             Self::Delete => "deleted",
         }
     }
@@ -75,7 +80,7 @@ impl DeedKind {
     const fn action(self) -> Action {
         match self {
             Self::Upload(Upload::Whole) => Action::CredentialsUpload,
-            Self::Upload(Upload::Rotation) => Action::CredentialsRotate,
+            Self::Upload(Upload::Rotation) | Self::Renew => Action::CredentialsRotate,
             Self::Delete => Action::CredentialsDelete,
         }
     }
@@ -159,9 +164,35 @@ impl Registration {
             Upload::Whole => Endpoint::ALL.into_iter().filter(|kind| !new.contains(kind)).collect(),
             Upload::Rotation => Vec::new(),
         };
-        let deed = Deed { kind: DeedKind::Upload(upload), forced: force, by };
+        let deed = Deed { kind: DeedKind::Upload(upload), forced: force, by, replaces: None };
         self.write_credentials(id, Change { put: parts, gone }, deed).await?;
         Ok(proven)
+    }
+
+    /// Puts a new token of the same service account in place of the one in `old`, after proving it. False when others
+    /// have replaced the credentials meanwhile.
+    ///
+    /// # Errors
+    /// Any [`CredentialError`]; the old token stays then.
+    pub async fn renew_token(
+        self: &Arc<Self>,
+        id: ClusterId,
+        old: &Arc<Credential>,
+        token: SecretString,
+    ) -> Result<bool, CredentialError> {
+        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
+        let part = old.part(Endpoint::ApiServer).ok_or(CredentialError::NotFound(id))?;
+        let part = Arc::new(Part { token: Some(token), ..(**part).clone() });
+        let candidate = (**old).clone().with(Endpoint::ApiServer, Arc::clone(&part));
+        self.prove(entry, Arc::new(candidate), &[Endpoint::ApiServer]).await.judge()?;
+        let change = Change { put: vec![(Endpoint::ApiServer, part)], gone: Vec::new() };
+        let (by, replaces) = (Author::system("renewal"), Some(old.version));
+        let deed = Deed { kind: DeedKind::Renew, forced: false, by, replaces };
+        match self.write_credentials(id, change, deed).await {
+            Ok(()) => Ok(true),
+            Err(WriteError::Changed) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Tries the stored credentials on the live cluster.
@@ -185,7 +216,7 @@ impl Registration {
             return Err(CredentialError::NotFound(id));
         }
         let change = Change { put: Vec::new(), gone: Endpoint::ALL.to_vec() };
-        let deed = Deed { kind: DeedKind::Delete, forced: false, by };
+        let deed = Deed { kind: DeedKind::Delete, forced: false, by, replaces: None };
         Ok(self.write_credentials(id, change, deed).await?)
     }
 
@@ -241,6 +272,9 @@ impl Registration {
             Lookup::Some(credential) => (*credential).clone(),
             Lookup::None | Lookup::Unavailable => Credential::default(),
         };
+        if deed.replaces.is_some_and(|version| version != before.version) {
+            return Err(WriteError::Changed);
+        }
         let kept = change.gone.iter().fold(before, |all, kind| all.without(*kind));
         let after = change.put.iter().fold(kept, |all, (kind, part)| all.with(*kind, Arc::clone(part)));
         let mut pen = self.outbox.pen(turn.left()).await?;

@@ -1,6 +1,7 @@
 //! Registration: the path of every write to the roll. Validates, gives the event its place, stores both in one
 //! transaction, and only then shows the change on the board and pokes the engine.
 
+mod capabilities;
 mod change;
 mod credentials;
 mod error;

@@ -10,7 +10,7 @@ use fleetbeat_actors::{
     outbox::{Outbox, Pen},
     ports::{Clock, StoreError},
     roll::{Cluster, ClusterId},
-    target::{Cadence, Policy},
+    target::{Cadence, Policy, Target},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -29,7 +29,7 @@ use crate::{
 /// A write is answered within this time, whatever the store does.
 const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
 /// How much of it may be spent on waiting for other writers.
-const QUEUE_BUDGET: Duration = Duration::from_millis(800);
+pub(super) const QUEUE_BUDGET: Duration = Duration::from_millis(800);
 
 /// A write that has not ended so long after its time never will.
 const LAST_RESORT: Duration = Duration::from_millis(100);
@@ -138,6 +138,11 @@ impl Registration {
     /// How a cluster is checked.
     pub fn cadence(&self, cluster: &Cluster) -> Cadence {
         self.policy.cadence(cluster)
+    }
+
+    /// What is watched of a cluster.
+    pub fn target(&self, cluster: &Arc<Cluster>) -> Target {
+        self.policy.target(Arc::clone(cluster))
     }
 
     async fn register_now(&self, spec: Spec, by: &Author) -> Result<Written, WriteError> {

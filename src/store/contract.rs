@@ -101,6 +101,17 @@ pub struct SealedRow {
     pub updated_at: DateTime<Utc>,
 }
 
+/// When a cluster was last asked what it can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredDiscovery {
+    /// Which cluster.
+    pub cluster_id: ClusterId,
+    /// When.
+    pub attempted_at: DateTime<Utc>,
+    /// How it went, in one word of at most 32 bytes.
+    pub outcome: String,
+}
+
 /// A token of the API as the store keeps it. What its words mean is for `identity` to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredToken {
@@ -296,6 +307,21 @@ pub trait Store: Roll + Ledger + EventLog + Keys + AuditLog {
     /// Replaces the seal of rows that still have the nonce given with each; the others were written anew meanwhile. Returns
     /// how many were replaced.
     async fn reseal_credentials(&self, rows: &[(Vec<u8>, SealedRow)], audit: &[AuditEntry]) -> Result<u64, StoreError>;
+
+    /// When each cluster was last asked what it can do; those never asked are left out.
+    async fn discoveries(&self) -> Result<Vec<StoredDiscovery>, StoreError>;
+
+    /// Notes that a cluster was asked what it can do, and sets what was found, if anything, with the events that tell of
+    /// it. Its generation stays.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`] when the cluster is not registered; nothing was written then.
+    async fn write_discovery(
+        &self,
+        discovery: &StoredDiscovery,
+        capabilities: Option<&serde_json::Value>,
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError>;
 
     /// Does it answer?
     async fn ping(&self) -> Result<(), StoreError>;

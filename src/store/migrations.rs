@@ -17,6 +17,7 @@ pub(super) const SQLITE: &[Script] = &[
     (2, "credentials", include_str!("../../migrations/sqlite/0002_credentials.sql")),
     (3, "API tokens", include_str!("../../migrations/sqlite/0003_api_tokens.sql")),
     (4, "audit", include_str!("../../migrations/sqlite/0004_audit.sql")),
+    (5, "discoveries", include_str!("../../migrations/sqlite/0005_discoveries.sql")),
 ];
 
 /// Migrations of PostgreSQL.
@@ -25,6 +26,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (2, "credentials", include_str!("../../migrations/postgres/0002_credentials.sql")),
     (3, "API tokens", include_str!("../../migrations/postgres/0003_api_tokens.sql")),
     (4, "audit", include_str!("../../migrations/postgres/0004_audit.sql")),
+    (5, "discoveries", include_str!("../../migrations/postgres/0005_discoveries.sql")),
 ];
 
 /// A migrator for one backend.

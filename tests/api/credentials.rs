@@ -50,7 +50,7 @@ async fn an_upload_is_tried_stored_told_and_never_shown() {
     let upload = json!({ "auth_type": "KUBECONFIG", "kubeconfig": text, "prometheus_token": CANARY });
     let answer = house.json("POST", &path, upload).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
-    let expected = json!({ "status": "stored", "causes": {}, "expires_at": null,
+    let expected = json!({ "status": "stored", "causes": {}, "expires_at": null, "lacking_permissions": null,
         "validation": { "api_server": "success", "prometheus": "success", "loki": "skipped" } });
     assert_eq!(answer.json(), expected);
     let shown = house.get(&path).await;

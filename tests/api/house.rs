@@ -12,10 +12,12 @@ use axum::{
     body::{Body, to_bytes},
     http::{HeaderMap, Request, StatusCode, header},
 };
+use chrono::TimeDelta;
 use fleetbeat::{
     api::{ApiParts, Dependency, StreamingRules, Vitals, router},
     audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
+    discovery::{Budget, Conversation, Discoverer, Habits, Inquirer, Manner, Question, Reply, Silence},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
@@ -54,6 +56,9 @@ pub struct House {
     pub registration: Arc<Registration>,
     /// What ends when.
     pub foresight: Arc<Foresight>,
+    /// What API servers answer to discovery.
+    pub answers: Arc<FakeInquirer>,
+    discoverer: Arc<Discoverer>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
     /// Who did what.
@@ -87,6 +92,35 @@ impl Prover for FakeProver {
             fresh: true,
         };
         Box::pin(std::future::ready(report))
+    }
+}
+
+/// What API servers answer to discovery: by the beginning of the path, 404 otherwise; nobody answers while empty.
+#[derive(Default)]
+pub struct FakeInquirer(pub Mutex<Vec<(&'static str, u16, String)>>);
+
+impl Inquirer for FakeInquirer {
+    fn converse(
+        &self,
+        _: Arc<Target>,
+        _: Arc<Credential>,
+    ) -> BoxFuture<'static, Result<Box<dyn Conversation>, Silence>> {
+        let answers = FakeConversation(self.0.lock().unwrap().clone());
+        Box::pin(std::future::ready(Ok(Box::new(answers) as Box<dyn Conversation>)))
+    }
+}
+
+struct FakeConversation(Vec<(&'static str, u16, String)>);
+
+#[async_trait::async_trait]
+impl Conversation for FakeConversation {
+    async fn ask(&mut self, question: Question) -> Result<Reply, Silence> {
+        if self.0.is_empty() {
+            return Err(Silence::Failed(Cause::Timeout));
+        }
+        let known = self.0.iter().find(|(path, _, _)| question.path.starts_with(path));
+        let (status, body) = known.map_or((404, String::new()), |(_, status, body)| (*status, body.clone()));
+        Ok(Reply { status, overflows: false, body: body.into_bytes().into() })
     }
 }
 
@@ -181,6 +215,18 @@ impl House {
         );
         let registration = Arc::new(registration);
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), 7));
+        let answers = Arc::<FakeInquirer>::default();
+        let habits = Habits { on_registration: true, period: TimeDelta::hours(24), since: clock.wall() };
+        let budget = Budget { time: Duration::from_secs(5), bytes: 1 << 20, questions: 100 };
+        let manner = Manner { habits, at_once: 2, deadline: Duration::from_secs(1), budget };
+        let discoverer = Arc::new(Discoverer::new(
+            Arc::clone(engine.board()),
+            vault,
+            Arc::clone(&registration),
+            Arc::clone(&answers) as _,
+            Arc::clone(&clock),
+            manner,
+        ));
         let vitals = Vitals::new(Arc::clone(&clock), vec![Arc::new(StorePulse(Arc::clone(&store)))], None);
         vitals.set_loaded();
         let mut identity = Identity::open();
@@ -201,6 +247,8 @@ impl House {
             judge,
             registration,
             foresight,
+            answers,
+            discoverer,
             journal,
             keyring,
             clock,
@@ -219,6 +267,7 @@ impl House {
             store: Arc::clone(&self.store),
             registration: Arc::clone(&self.registration),
             foresight: Arc::clone(&self.foresight),
+            discoverer: Arc::clone(&self.discoverer),
             engine: Arc::clone(&self.engine) as Arc<dyn Watch>,
             clock: Arc::clone(&self.clock),
             identity,

@@ -6,6 +6,7 @@ mod audit;
 mod bad_input;
 mod clusters;
 mod credentials;
+mod discovery;
 mod doors;
 mod events;
 mod forged;

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod backend;
 pub mod credentials;
+pub mod discoveries;
 pub mod history;
 pub mod keys;
 pub mod ledger;

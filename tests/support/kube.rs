@@ -123,18 +123,49 @@ impl KubeApiserver {
         self.command("POST", &path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
     }
 
+    /// As [`KubeApiserver::command`], or why it did not succeed.
+    pub async fn try_command(&self, method: &str, path: &str, body: &serde_json::Value) -> Result<(), String> {
+        let answer = self.commanded(method, path, body).await.map_err(|error| error.to_string())?;
+        if answer.starts_with("HTTP/1.0 20") { Ok(()) } else { Err(answer) }
+    }
+
     /// Creates or removes something as someone who may do anything; panics unless that succeeds. The answer's body.
     pub async fn command(&self, method: &str, path: &str, body: &serde_json::Value) -> serde_json::Value {
+        let answer = self.commanded(method, path, body).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.0 20"), "{method} {path}: {answer}");
+        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
+        serde_json::from_str(body).unwrap_or_default()
+    }
+
+    async fn commanded(&self, method: &str, path: &str, body: &serde_json::Value) -> std::io::Result<String> {
         let body = body.to_string();
         let request = format!(
             "{method} {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n\
              Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
         );
-        let answer = self.exchange(&request).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.0 20"), "{method} {path}: {answer}");
-        let body = answer.split_once("\r\n\r\n").map(|(_, body)| body).unwrap_or_default();
-        serde_json::from_str(body).unwrap_or_default()
+        self.exchange(&request).await
+    }
+
+    /// Makes what deploy/rbac/spoke.yaml says, where it is missing, and a token of its service account that lives so many
+    /// seconds.
+    pub async fn spoke_token(&self, seconds: u32) -> String {
+        for document in include_str!("../../deploy/rbac/spoke.yaml").split("\n---\n") {
+            let object: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+            let path = match object["kind"].as_str().unwrap() {
+                "Namespace" => "/api/v1/namespaces",
+                "ServiceAccount" => "/api/v1/namespaces/fleetbeat/serviceaccounts",
+                "Role" => "/apis/rbac.authorization.k8s.io/v1/namespaces/fleetbeat/roles",
+                "RoleBinding" => "/apis/rbac.authorization.k8s.io/v1/namespaces/fleetbeat/rolebindings",
+                "ClusterRole" => "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+                "ClusterRoleBinding" => "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+                other => panic!("a {other}"),
+            };
+            self.command("POST", path, &object).await;
+        }
+        let asked = serde_json::json!({ "spec": { "expirationSeconds": seconds } });
+        let path = "/api/v1/namespaces/fleetbeat/serviceaccounts/fleetbeat/token";
+        self.command("POST", path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
     }
 
     /// A token of a service account in namespace `default`, which is made where missing.

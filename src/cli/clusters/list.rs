@@ -38,6 +38,12 @@ pub struct Filter {
     /// Clusters with this in their names
     #[arg(long, value_name = "PART")]
     pub name: Option<String>,
+    /// Clusters with GPU nodes
+    #[arg(long)]
+    pub has_gpu: bool,
+    /// Clusters with network functions
+    #[arg(long)]
+    pub has_cnf: bool,
     /// Clusters whose status is overdue
     #[arg(long)]
     pub stale: bool,
@@ -75,9 +81,8 @@ impl Filter {
         for (name, value) in one {
             pairs.extend(value.iter().map(|value| (name, value.as_str())));
         }
-        if self.stale {
-            pairs.push(("stale", "true"));
-        }
+        let flags = [("has_gpu", self.has_gpu), ("has_cnf", self.has_cnf), ("stale", self.stale)];
+        pairs.extend(flags.into_iter().filter(|(_, set)| *set).map(|(name, _)| (name, "true")));
         pairs
     }
 }

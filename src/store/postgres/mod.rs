@@ -5,6 +5,7 @@ mod clusters;
 mod columns;
 mod connect;
 mod credentials;
+mod discoveries;
 mod events;
 mod history;
 mod keys;
@@ -30,8 +31,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
-        StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery,
+        StoredToken, StoredTransition,
     },
     failure::Commit,
     options::{OpenError, StoreOptions},
@@ -309,6 +310,19 @@ impl Store for PostgresStore {
             }
             Ok(replaced)
         })
+    }
+
+    async fn discoveries(&self) -> Result<Vec<StoredDiscovery>, StoreError> {
+        call!(self, |connection| discoveries::all(connection))
+    }
+
+    async fn write_discovery(
+        &self,
+        discovery: &StoredDiscovery,
+        capabilities: Option<&serde_json::Value>,
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError> {
+        write!(self, |connection| discoveries::write(connection, discovery, capabilities, events))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {

@@ -4,6 +4,7 @@ mod audit;
 mod clusters;
 mod credentials;
 mod database;
+mod discoveries;
 mod events;
 mod history;
 mod keys;
@@ -26,8 +27,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredToken,
-        StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery,
+        StoredToken, StoredTransition,
     },
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
@@ -273,6 +274,19 @@ impl Store for SqliteStore {
             }
             Ok(replaced)
         })
+    }
+
+    async fn discoveries(&self) -> Result<Vec<StoredDiscovery>, StoreError> {
+        self.database.read(discoveries::all(&self.database.readers)).await
+    }
+
+    async fn write_discovery(
+        &self,
+        discovery: &StoredDiscovery,
+        capabilities: Option<&serde_json::Value>,
+        events: &[Arc<Event>],
+    ) -> Result<(), StoreError> {
+        write!(self, |writer| discoveries::write(writer, discovery, capabilities, events))
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
