@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod breaker;
 pub mod bus;
 pub mod cli;
 pub mod clock;
@@ -12,6 +13,7 @@ pub mod exposition;
 pub mod history;
 pub mod hub;
 pub mod identity;
+pub mod limits;
 pub mod listener;
 pub mod probes;
 pub mod registration;

@@ -13,10 +13,11 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use fleetbeat::{
-    api::{ApiParts, Dependency, Vitals, router},
+    api::{ApiParts, Dependency, GateRules, Vitals, router},
     audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
+    limits::{Limiter, Rate, Rates},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
 };
@@ -35,6 +36,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Instant};
 use tower::ServiceExt;
+
+/// Nobody is limited.
+const RATES: Rates =
+    Rates { known: Rate { per_second: 0.0, burst: 1.0 }, unknown: Rate { per_second: 0.0, burst: 1.0 } };
 
 /// The house.
 pub struct House {
@@ -223,6 +228,9 @@ impl House {
             clock: Arc::clone(&self.clock),
             identity,
             journal: Arc::clone(&self.journal),
+            limiter: Arc::new(Limiter::new(Arc::new(TestClock::default()), RATES, None)),
+            gate: GateRules::default(),
+            pages: Router::new(),
             vitals: Arc::clone(&self.vitals),
             metrics,
             stopping: self.stop.subscribe(),
