@@ -16,6 +16,7 @@ use fleetbeat_actors::{
 use super::canaries::TcpCanaries;
 use crate::{
     audit::JournalRules,
+    breaker::Breakers,
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
     credentials::InMemoryCredentials,
@@ -52,8 +53,8 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, OpenError
 }
 
 /// Opens the store that the settings name. Waits a while for a database that is not there yet.
-pub(super) async fn await_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
-    let options = store_options(settings);
+pub(super) async fn await_store(settings: &Settings, breakers: &Breakers) -> anyhow::Result<Arc<dyn Store>> {
+    let options = StoreOptions { breaker: Some(Arc::clone(&breakers.database)), ..store_options(settings) };
     for attempt in 1.. {
         match store::open(&options).await {
             Ok(store) => return Ok(store),
@@ -80,7 +81,7 @@ pub(super) fn journal_rules(settings: &Settings) -> JournalRules {
     JournalRules { refusals_per_second: settings.audit.refusals_per_second, ..JournalRules::default() }
 }
 
-pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {
+pub(super) fn start_bus(settings: &Settings, breakers: &Breakers) -> anyhow::Result<Option<RedisBus>> {
     if settings.redis_url.is_empty() {
         return Ok(None);
     }
@@ -91,7 +92,8 @@ pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>>
         stream_max_length: settings.events.stream_max_length,
         ca_file: None,
     };
-    Ok(Some(RedisBus::start(&options).context("redis_url")?))
+    let bus = RedisBus::start(&options).context("redis_url")?;
+    Ok(Some(bus.behind(Arc::clone(&breakers.redis))))
 }
 
 pub(super) fn prober(

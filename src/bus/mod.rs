@@ -2,6 +2,7 @@
 //! away. What to publish, and when to try again, is the fan-out's business.
 
 mod address;
+mod counters;
 mod link;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -20,7 +21,10 @@ use fred::{
 };
 use secrecy::SecretString;
 
+use crate::breaker::Breaker;
+
 pub use address::BusAddressError;
+pub use counters::Counters;
 pub use link::BusHealth;
 
 /// Events in one pipeline; each is up to four commands.
@@ -50,6 +54,7 @@ pub struct RedisBus {
     client: Client,
     link: link::Link,
     names: Names,
+    breaker: Option<Arc<Breaker>>,
 }
 
 struct Names {
@@ -72,7 +77,18 @@ impl RedisBus {
             stream: options.stream.clone(),
             stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
         };
-        Ok(Self { link: link::Link::start(client.clone()), client, names })
+        Ok(Self { link: link::Link::start(client.clone()), client, names, breaker: None })
+    }
+
+    /// Leaves a server alone for a while that does not answer.
+    #[must_use]
+    pub fn behind(self, breaker: Arc<Breaker>) -> Self {
+        Self { breaker: Some(breaker), ..self }
+    }
+
+    /// May the server be asked? The link knows first when it is back.
+    fn may_ask(&self) -> bool {
+        self.breaker.as_ref().is_none_or(|breaker| breaker.admits() || self.health().connected)
     }
 
     /// How the connection is.
@@ -101,8 +117,14 @@ impl RedisBus {
 impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
         for some in events.chunks(PIPELINE) {
+            if !self.may_ask() {
+                return Err(PublishError("left alone for a while".to_owned()));
+            }
             let published = self.publish_some(some).await;
             self.link.learn(published.as_ref().err());
+            if let Some(breaker) = &self.breaker {
+                breaker.learn(published.is_ok());
+            }
             published.map_err(|error| PublishError(link::word(&error)))?;
         }
         Ok(())
