@@ -15,6 +15,7 @@ pub mod identity;
 pub mod listener;
 pub mod probes;
 pub mod registration;
+pub mod secrets;
 pub mod selector;
 pub mod store;
 pub mod web;

@@ -69,7 +69,7 @@ impl App {
         let bus = parts::start_bus(settings)?.map(Arc::new);
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, listening.addresses(), &memory)?;
-        let vault = credentials::vault(settings, &clock, &store, memory, &prober)?;
+        let (vault, secrets) = credentials::vault(settings, &clock, &store, memory, &prober).await?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
         let engine = parts::engine(settings, &clock, &prober, &store, publisher);
@@ -86,7 +86,7 @@ impl App {
         let identity = identity::identity(settings, &store, &clock).await?;
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
-        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
+        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
         let parts = ApiParts {
             board: Arc::clone(engine.board()),
@@ -108,6 +108,9 @@ impl App {
         let server = listening.serve(settings, router, routers.observability, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
+        if let Some(secrets) = secrets {
+            tasks.spawn(credentials::follow(secrets, Arc::clone(&registration), Arc::clone(&vault)));
+        }
         tasks.spawn(credentials::fill(vault));
         tasks.spawn(credentials::tell_of_ends(registration, foresight));
         tasks.spawn(janitor::sweep(

@@ -25,7 +25,7 @@ pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
 pub use sections::{
-    AllowLoopback, Audit, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor,
+    AllowLoopback, Audit, CredentialPlace, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor,
     PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
 };
 

@@ -8,6 +8,7 @@ mod expiring;
 mod given;
 mod import;
 mod invalid;
+mod noticed;
 mod reader;
 mod spec;
 pub mod validate;
