@@ -27,8 +27,8 @@ pub use hub::{CredentialPlace, Credentials, Hub};
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
 pub use sections::{
-    AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor,
-    PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
+    AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes,
+    Recorder, Registry, Server, Store, Timing, TypeOverrides,
 };
 
 /// The defaults, as they stand in `config/default.yaml`.
