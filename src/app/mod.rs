@@ -74,7 +74,7 @@ impl App {
         let bus = parts::start_bus(settings, &breakers)?.map(Arc::new);
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, listening.addresses(), &memory)?;
-        let vault = credentials::vault(settings, &clock, &store, memory, &prober)?;
+        let (vault, secrets) = credentials::vault(settings, &clock, &store, memory, &prober).await?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
         let engine = parts::engine(settings, &clock, &prober, &store, publisher);
@@ -109,7 +109,7 @@ impl App {
             Schedule { at_percent: settings.credentials.renew_at_percent },
         );
         let limiter = edge::limiter(settings, &clock, &breakers)?;
-        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine, breakers);
+        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine, breakers);
         let (stopping, stopped) = watch::channel(false);
         let parts = ApiParts {
             board: Arc::clone(engine.board()),
@@ -135,6 +135,9 @@ impl App {
         let server = listening.serve(settings, routers, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
+        if let Some(secrets) = secrets {
+            tasks.spawn(credentials::follow(secrets, Arc::clone(&registration), Arc::clone(&vault)));
+        }
         tasks.spawn(credentials::fill(vault));
         tasks.spawn(credentials::tell_of_ends(registration, foresight));
         tasks.spawn(janitor::sweep(

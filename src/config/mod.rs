@@ -6,6 +6,7 @@ mod connection_url;
 mod durations;
 mod edge;
 mod hidden;
+mod hub;
 mod layers;
 mod problem;
 #[cfg(test)]
@@ -24,11 +25,12 @@ pub use auth::{Auth, AuthGateway, AuthGrant, AuthOidc, AuthTokens};
 pub use connection_url::ConnectionUrl;
 pub use edge::{CircuitBreaker, Limits, Tracing};
 pub use hidden::Hidden;
+pub use hub::{CredentialPlace, Credentials, Hub};
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
 pub use sections::{
-    AllowLoopback, Audit, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor,
-    PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides,
+    AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes,
+    Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides,
 };
 
 /// The defaults, as they stand in `config/default.yaml`.

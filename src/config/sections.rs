@@ -8,10 +8,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{
-    durations::{millis, optional_seconds, seconds},
-    hidden::Hidden,
-};
+use super::durations::{millis, optional_seconds, seconds};
 
 /// The HTTP API.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -411,39 +408,6 @@ pub struct Discovery {
     pub max_answer_bytes: usize,
     /// Bytes of all answers of one discovery.
     pub max_total_bytes: usize,
-}
-
-/// Credentials of clusters.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Credentials {
-    /// Kubernetes namespace of the Secrets.
-    pub secret_namespace: String,
-    /// Days before a credential's end from which a warning is shown.
-    pub rotation_warning_days: u32,
-    /// Share of a service-account token's life, percent, after which it is renewed; 0 for never.
-    pub renew_at_percent: u8,
-    /// File of the key that seals stored credentials.
-    pub key_file: PathBuf,
-    /// The key itself.
-    pub key: Hidden,
-    /// The key before it.
-    pub previous_key: Hidden,
-}
-
-/// The Kubernetes API of the cluster that fleetbeat belongs to.
-#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Hub {
-    /// A kubeconfig to reach it with; empty for the pod's own service account.
-    pub kubeconfig: PathBuf,
-    /// Folder of the pod's service account.
-    pub service_account_dir: PathBuf,
-    /// Longest time for one request.
-    #[serde(rename = "timeout_seconds", with = "seconds")]
-    pub timeout: Duration,
-    /// Largest answer that is read, in bytes.
-    pub max_answer_bytes: usize,
 }
 
 /// What fleetbeat writes about itself.
