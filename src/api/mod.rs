@@ -17,6 +17,7 @@ mod openapi;
 mod past;
 mod query;
 mod schema;
+mod status_page;
 mod stream;
 mod tiles;
 mod tokens;
@@ -39,6 +40,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
+pub use status_page::StatusPage;
 pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
 use self::{error::ApiError, view::Now};
@@ -81,6 +83,8 @@ pub struct ApiParts {
     pub journal: Arc<Journal>,
     /// Health of the process.
     pub vitals: Arc<Vitals>,
+    /// The public status page, where there is one.
+    pub status_page: Option<StatusPage>,
     /// The engine's metrics, where a recorder is installed.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process stops: event streams end then.
@@ -149,6 +153,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(fleet::routes())
         .merge(foresight::routes())
         .merge(tiles::routes())
+        .merge(status_page::routes())
         .merge(past::routes())
         .merge(events::routes())
         .merge(health::routes())

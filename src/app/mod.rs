@@ -99,11 +99,12 @@ impl App {
             identity: identity.clone(),
             journal: Arc::clone(&journal),
             vitals: Arc::clone(&vitals),
+            status_page: parts::status_page(settings)?,
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         };
         let routers = api::routers(parts);
-        let router = routers.everything.merge(web::router());
+        let router = routers.everything.merge(web::router(settings.status_page.enabled));
         let mut tasks = JoinSet::new();
         let server = listening.serve(settings, router, routers.observability, stopped, &mut tasks);
         let written = Arc::clone(&journal);

@@ -13,7 +13,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode, header},
 };
 use fleetbeat::{
-    api::{ApiParts, Dependency, Vitals, router},
+    api::{ApiParts, Dependency, StatusPage, Vitals, router},
     audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
@@ -224,6 +224,7 @@ impl House {
             identity,
             journal: Arc::clone(&self.journal),
             vitals: Arc::clone(&self.vitals),
+            status_page: Some(StatusPage::new("Our fleet".to_owned(), "public=true".parse().unwrap())),
             metrics,
             stopping: self.stop.subscribe(),
         })

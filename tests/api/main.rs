@@ -14,5 +14,6 @@ mod lists;
 mod metrics;
 mod past;
 mod serving;
+mod status_page;
 #[path = "../support/mod.rs"]
 mod support;
