@@ -21,6 +21,7 @@ mod past;
 mod query;
 mod schema;
 mod socket;
+mod status_page;
 mod stream;
 mod streaming;
 mod tiles;
@@ -45,6 +46,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 pub use gate::{Bounds, GateRules};
+pub use status_page::StatusPage;
 pub use streaming::StreamingRules;
 pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
@@ -100,6 +102,8 @@ pub struct ApiParts {
     pub pages: Router,
     /// Health of the process.
     pub vitals: Arc<Vitals>,
+    /// The public status page, where there is one.
+    pub status_page: Option<StatusPage>,
     /// The engine's metrics, where a recorder is installed.
     pub metrics: Option<PrometheusHandle>,
     /// How live events may be reached.
@@ -177,6 +181,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(fleet::routes())
         .merge(foresight::routes())
         .merge(tiles::routes())
+        .merge(status_page::routes())
         .merge(past::routes())
         .merge(events::routes())
         .merge(health::routes())

@@ -125,8 +125,9 @@ impl App {
             streaming: api::StreamingRules { allowed_origins: settings.streaming.allowed_origins.clone() },
             limiter,
             gate: edge::gate(settings),
-            pages: web::router(),
+            pages: web::router(settings.status_page.enabled),
             vitals: Arc::clone(&vitals),
+            status_page: parts::status_page(settings)?,
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         };

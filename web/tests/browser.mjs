@@ -1,12 +1,12 @@
 // Drives the real binary, in front of a thousand simulated spokes, through a real browser. Every wait ends in time.
 // Started by `web/tests/run browser`.
-import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { changing } from './changing.mjs';
 import { frames } from './frames.mjs';
 import { Product, Spokes, endAll, eventually, openBrowser } from './house.mjs';
 import { losing } from './losing.mjs';
 import { pictures } from './pictures.mjs';
+import { signing } from './signing.mjs';
 import { watching } from './watching.mjs';
 
 const SPOKES = 1_000;
@@ -23,8 +23,7 @@ const world = {
 before(async () => {
   const began = Date.now();
   [world.spokes, world.product, world.browser] = await Promise.all([Spokes.start(SPOKES), new Product('fleet').start(), openBrowser()]);
-  const report = await world.product.api('/api/v1/clusters:import', { method: 'POST', body: world.spokes.registration });
-  assert.equal(report.created, SPOKES);
+  await world.product.register(world.spokes);
   await eventually('every spoke ONLINE', async () => (await world.product.api('/api/v1/fleet/summary')).by_state.ONLINE === SPOKES, 120_000);
   console.log(`${SPOKES} spokes are watched and ONLINE after ${Date.now() - began} ms`);
 }, { timeout: 200_000 });
@@ -36,5 +35,6 @@ after(async () => {
 watching(world);
 changing(world);
 losing(world);
+signing(world);
 pictures(world);
 frames(world);
