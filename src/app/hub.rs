@@ -21,6 +21,11 @@ pub async fn needed_by(key: &str, settings: &Settings) -> anyhow::Result<Hub> {
     Hub::open(source, limits).await.with_context(|| format!("{key} needs the hub's Kubernetes API"))
 }
 
+/// Is there a hub to ask?
+pub(super) fn is_configured(settings: &Settings) -> bool {
+    source(settings).is_some()
+}
+
 /// A kubeconfig where one is set; else what a pod is told.
 fn source(settings: &Settings) -> Option<Source> {
     if !settings.hub.kubeconfig.as_os_str().is_empty() {

@@ -7,6 +7,7 @@ mod hub;
 mod identity;
 mod janitor;
 mod listening;
+pub mod look;
 mod numbers;
 mod observing;
 mod parts;

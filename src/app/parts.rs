@@ -30,7 +30,7 @@ const OPEN_TRIES: u32 = 60;
 /// Questions of one discovery, at most.
 const MAX_QUESTIONS: u32 = 400;
 
-fn store_options(settings: &Settings) -> StoreOptions {
+pub(super) fn store_options(settings: &Settings) -> StoreOptions {
     let place = match settings.database() {
         Database::Sqlite(path) => Place::File(path),
         Database::Postgres(url) => Place::Server(url.expose().into()),
@@ -111,13 +111,7 @@ pub(super) fn prober(
         keepalive_probes: set.keepalive_probes,
         ..ProbeOptions::default()
     };
-    let policy = AddressPolicy {
-        allow_loopback: settings.loopback_probes_allowed(),
-        allow_private: set.allow_private,
-        allow: set.allow_cidrs.clone(),
-        deny: set.deny_cidrs.clone(),
-        own_listeners,
-    };
+    let policy = address_policy(settings, own_listeners);
     let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
     let trust = Trust::load(ca_file).context("probes.ca_file")?;
     let options = options.within(raise_descriptor_limit());
@@ -152,6 +146,17 @@ pub(super) fn manner(settings: &Settings, since: DateTime<Utc>) -> Manner {
         at_once: set.max_in_flight,
         deadline: set.question_timeout,
         budget: Budget { time: set.timeout, bytes: set.max_total_bytes, questions: MAX_QUESTIONS },
+    }
+}
+
+/// Which addresses may be probed.
+pub(super) fn address_policy(settings: &Settings, own_listeners: Vec<SocketAddr>) -> AddressPolicy {
+    AddressPolicy {
+        allow_loopback: settings.loopback_probes_allowed(),
+        allow_private: settings.probes.allow_private,
+        allow: settings.probes.allow_cidrs.clone(),
+        deny: settings.probes.deny_cidrs.clone(),
+        own_listeners,
     }
 }
 

@@ -9,6 +9,7 @@ mod completion;
 mod connection;
 mod contexts;
 mod demo;
+mod doctor;
 mod error;
 mod events;
 mod fleet;
@@ -91,6 +92,7 @@ enum Command {
     Context(contexts::ContextArguments),
     Config(settings::ConfigArguments),
     Keys(keys::KeysArguments),
+    Doctor(Box<doctor::DoctorArguments>),
     Completion(completion::CompletionArguments),
     /// Print the version
     Version,
@@ -125,6 +127,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Context(arguments) => contexts::run(&arguments, paint),
         Command::Config(arguments) => settings::run(&arguments),
         Command::Keys(arguments) => on_one_thread(keys::run(arguments)),
+        Command::Doctor(arguments) => on_one_thread(doctor::run(*arguments, paint)),
         Command::Completion(arguments) => completion::run(&arguments),
         Command::Version => output::say(&format!("fleetbeat {}\n", env!("CARGO_PKG_VERSION"))),
     }

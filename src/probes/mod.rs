@@ -9,6 +9,7 @@ mod inquiry;
 mod judge;
 mod line;
 mod options;
+mod phases;
 mod resolve;
 mod seats;
 mod serving;
@@ -35,6 +36,7 @@ use tokio::sync::Semaphore;
 pub use address::AddressPolicy;
 pub use descriptors::raise_descriptor_limit;
 pub use options::ProbeOptions;
+pub use phases::{Asked, Phase, Phases, take_apart};
 pub use resolve::{LookUp, system_look_up};
 pub use trust::{Trust, TrustError, check_bundle};
 

@@ -3,6 +3,7 @@
 pub mod audit;
 mod contract;
 mod failure;
+mod look;
 mod migrations;
 mod newest;
 mod options;
@@ -17,6 +18,7 @@ pub use contract::{
     StoredToken, StoredTransition,
 };
 pub use failure::until;
+pub use look::{Seen, look};
 pub use options::{OpenError, Place, StoreOptions};
 
 /// Opens the store that the options name, migrated to this binary's version.

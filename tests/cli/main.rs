@@ -10,6 +10,7 @@ mod contexts;
 mod declared;
 mod demo;
 mod desk;
+mod doctor;
 mod events;
 mod import;
 mod serving;
