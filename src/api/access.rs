@@ -23,7 +23,7 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{ApiState, error::ApiError, schema, witness};
+use super::{ApiState, error::ApiError, live::Frame, schema, witness};
 use crate::{
     audit::Origin,
     credentials::Foresight,
@@ -208,6 +208,11 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// The fleet as this caller may see it.
+    pub fn of(caller: Caller, origin: Origin, api: &ApiState) -> Self {
+        Self { caller, origin, board: Arc::clone(&api.board) }
+    }
+
     /// One cluster.
     pub fn get(&self, id: ClusterId) -> Result<Entry, ApiError> {
         self.board.get(id).filter(|entry| self.admits(entry)).ok_or_else(|| ApiError::cluster_not_found(id))
@@ -253,6 +258,11 @@ impl Seen {
         self.caller.scope.admits_event(event, &self.board)
     }
 
+    /// The same, without reading again what the event tells.
+    pub fn admits_frame(&self, frame: &Frame) -> bool {
+        self.caller.scope.admits_told(frame.event.cluster_id, || frame.labels(), &self.board)
+    }
+
     /// On whose behalf a change is made.
     pub fn author(&self) -> Author {
         Author::new(&self.caller, self.origin.clone())
@@ -273,6 +283,6 @@ impl FromRequestParts<ApiState> for Seen {
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
         let caller = caller(&parts.extensions)?;
         let origin = witness::origin(Some(&caller), &parts.extensions);
-        Ok(Self { caller, origin, board: Arc::clone(&api.board) })
+        Ok(Self::of(caller, origin, api))
     }
 }

@@ -13,12 +13,15 @@ mod fleet;
 mod foresight;
 mod health;
 mod listing;
+mod live;
 mod metrics;
 mod openapi;
 mod past;
 mod query;
 mod schema;
+mod socket;
 mod stream;
+mod streaming;
 mod tiles;
 mod tokens;
 mod view;
@@ -40,20 +43,23 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
+pub use streaming::StreamingRules;
 pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
-use self::{error::ApiError, view::Now};
+use self::{
+    error::ApiError,
+    live::{Broadcaster, Listeners},
+    view::Now,
+};
 use crate::{
     audit::Journal,
     credentials::Foresight,
     discovery::Discoverer,
-    identity::Identity,
+    identity::{Caller, Identity},
     registration::{Registration, Watch},
     store::Store,
 };
 
-/// Most event streams open at once.
-const MAX_STREAMS: usize = 1_024;
 /// What a check on demand may take beyond its cluster's own deadlines.
 const CHECK_SLACK: Duration = Duration::from_secs(5);
 
@@ -87,6 +93,8 @@ pub struct ApiParts {
     pub vitals: Arc<Vitals>,
     /// The engine's metrics, where a recorder is installed.
     pub metrics: Option<PrometheusHandle>,
+    /// How live events may be reached.
+    pub streaming: StreamingRules,
     /// Becomes true when the process stops: event streams end then.
     pub stopping: watch::Receiver<bool>,
 }
@@ -95,7 +103,8 @@ pub struct ApiParts {
 #[derive(Clone)]
 struct ApiState {
     parts: Arc<ApiParts>,
-    streams: Arc<Semaphore>,
+    broadcaster: Arc<Broadcaster>,
+    listeners: Arc<Listeners>,
     /// Walks over the whole audit log.
     walks: Arc<Semaphore>,
 }
@@ -110,6 +119,11 @@ impl std::ops::Deref for ApiState {
 impl ApiState {
     fn now(&self) -> Now<'_> {
         Now { instant: self.clock.now(), wall: self.clock.wall(), foresight: &self.foresight }
+    }
+
+    /// Is somebody who began to listen a while ago still one?
+    fn is_still(&self, caller: &Caller) -> bool {
+        self.identity.is_still(caller, self.clock.wall())
     }
 
     /// Runs a check now, as long as the cluster's own deadline lets it take. The engine may need a moment to begin
@@ -145,8 +159,8 @@ pub fn router(parts: ApiParts) -> Router {
 /// The API's routers.
 pub fn routers(parts: ApiParts) -> Routers {
     let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
-    let (streams, walks) = (Arc::new(Semaphore::new(MAX_STREAMS)), Arc::new(Semaphore::new(1)));
-    let state = ApiState { parts: Arc::new(parts), streams, walks };
+    let (broadcaster, walks) = (Arc::new(Broadcaster::new(Arc::clone(&parts.outbox))), Arc::new(Semaphore::new(1)));
+    let state = ApiState { parts: Arc::new(parts), broadcaster, listeners: Arc::default(), walks };
     let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
     let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
     let prompt = clusters::routes()
@@ -160,13 +174,15 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(tokens::routes())
         .merge(whoami::routes())
         .merge(audit::routes())
+        .merge(streaming::routes())
         .prompt();
     let routes = prompt
         .merge(clusters::patient_routes())
         .merge(discovery::routes())
         .merge(credentials::routes())
         .merge(stream::routes())
-        .merge(audit::patient_routes());
+        .merge(audit::patient_routes())
+        .merge(socket::routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
     let identify = middleware::from_fn_with_state(identity, access::identify);
     let witness = middleware::from_fn_with_state(journal, witness::witness);

@@ -1,6 +1,7 @@
-//! The event log, live: server-sent events. Each reader pulls at its own pace from the shared log; none holds up another.
+//! Live events as server-sent events. Each reader pulls at its own pace from the broadcaster, and what that forgot from the log;
+//! none holds up another.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -8,8 +9,12 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::event::EventType;
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
 use uuid::Uuid;
@@ -19,6 +24,7 @@ use super::{
     access::{Routes, Seen},
     error::ApiError,
     events::Wanted,
+    live::{Door, Frame, LOOK, PAUSE, Place, Recent, Watched},
     query::{FromParameters, Parameters, Params},
     schema::{self, Always},
 };
@@ -72,16 +78,19 @@ async fn stream_events(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let last = last_event_id(&headers)?;
-    let permit = api.streams.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| ApiError::rate_limited("Too many event streams are open"))?;
+    let (id, since) = (Uuid::now_v7(), api.clock.wall());
+    let place = api.listeners.admit(id, Door::Sse, seen.origin.clone(), since);
+    let place = place.ok_or_else(|| ApiError::rate_limited("Too many event streams are open"))?;
+    place.listener().watched.lock().push(query.watched(id, since));
     let follower = Follower {
-        position: last.or(query.after).unwrap_or_else(|| *api.outbox.head().borrow()),
+        position: last.or(query.after).unwrap_or_else(|| api.broadcaster.newest()),
         wanted: Wanted { cluster_id: query.cluster_id.map(ClusterId), event_types: query.event_type },
-        head: api.outbox.head(),
+        head: api.broadcaster.head(),
         stopping: api.stopping.clone(),
         greeted: false,
+        pause: Instant::now(),
         seen,
-        _permit: permit,
+        place,
         api,
     };
     let chunks = futures_util::stream::unfold(follower, |mut follower| async move {
@@ -98,6 +107,19 @@ fn as_event_stream(body: Body) -> Response {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+impl StreamQuery {
+    /// As administrators see it.
+    fn watched(&self, id: Uuid, since: DateTime<Utc>) -> Watched {
+        Watched {
+            id,
+            event_types: self.event_type.iter().map(ToString::to_string).collect(),
+            clusters: self.cluster_id.iter().map(ToString::to_string).collect(),
+            namespaces: Vec::new(),
+            since,
+        }
+    }
 }
 
 /// One item of the stream.
@@ -140,7 +162,9 @@ struct Follower {
     head: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
     greeted: bool,
-    _permit: OwnedSemaphorePermit,
+    /// Nothing is sent before.
+    pause: Instant,
+    place: Place,
 }
 
 impl Follower {
@@ -150,24 +174,26 @@ impl Follower {
             self.greeted = true;
             return Some(Bytes::from_static(b"retry: 2000\n: fleetbeat\n\n"));
         }
-        let mut quiet_until = tokio::time::Instant::now() + HEARTBEAT;
+        let quiet_until = Instant::now() + HEARTBEAT;
+        let mut stopping = self.stopping.clone();
+        sleep_until(self.pause).await;
         loop {
-            if *self.stopping.borrow() || !self.api.identity.is_still(&self.seen.caller, self.api.clock.wall()) {
+            if *stopping.borrow() || !self.api.is_still(&self.seen.caller) {
                 return None;
             }
             self.head.mark_unchanged();
+            let look = Instant::now() + LOOK;
             let wait_until = match self.read().await {
                 Ok(Some(chunk)) => return Some(chunk),
-                Ok(None) => quiet_until,
-                Err(()) => quiet_until.min(tokio::time::Instant::now() + LOG_RETRY),
+                Ok(None) => look.min(quiet_until),
+                Err(()) => quiet_until.min(Instant::now() + LOG_RETRY),
             };
             tokio::select! {
                 changed = self.head.changed() => changed.ok()?,
-                stopping = self.stopping.changed() => stopping.ok()?,
-                () = tokio::time::sleep_until(wait_until) => {}
+                stopping = stopping.changed() => stopping.ok()?,
+                () = sleep_until(wait_until) => {}
             }
-            if tokio::time::Instant::now() >= quiet_until {
-                quiet_until += HEARTBEAT;
+            if Instant::now() >= quiet_until {
                 return Some(self.heartbeat());
             }
         }
@@ -176,24 +202,51 @@ impl Follower {
     /// The next wanted events as one chunk; `None` at the end of the log.
     async fn read(&mut self) -> Result<Option<Bytes>, ()> {
         loop {
-            let before = self.position;
-            let stretch = self.api.stretch(before, CHUNK, &self.wanted, &self.seen).await.map_err(|_| ())?;
-            self.position = stretch.position;
-            if !stretch.events.is_empty() {
-                let frames = stretch.events.iter().map(|e| format!("id: {}\ndata: {}\n\n", e.position, e.json));
-                return Ok(Some(frames.collect::<String>().into()));
+            let (frames, at_end) = match self.api.broadcaster.after(self.position, CHUNK) {
+                Recent::Frames(frames) => self.recent(frames),
+                Recent::TooFar => self.old().await?,
+            };
+            if !frames.is_empty() {
+                self.pause = Instant::now() + if at_end { PAUSE } else { Duration::ZERO };
+                self.place.sent(frames.len(), self.position);
+                return Ok(Some(in_one(&frames)));
             }
-            match (stretch.at_end, stretch.position == before) {
-                (true, _) => return Ok(None),
-                // The log has nothing after this position, and memory begins later: events wait for the store.
-                (false, true) => return Err(()),
-                (false, false) => {}
+            if at_end {
+                return Ok(None);
             }
         }
+    }
+
+    /// What is wanted of the newest events, and whether they reach to the end.
+    fn recent(&mut self, frames: Vec<Arc<Frame>>) -> (Vec<Arc<Frame>>, bool) {
+        let at_end = frames.len() < CHUNK;
+        self.position = frames.last().map_or(self.position, |frame| frame.event.position);
+        let wanted = |frame: &Arc<Frame>| self.wanted.matches(&frame.event) && self.seen.admits_frame(frame);
+        (frames.into_iter().filter(wanted).collect(), at_end)
+    }
+
+    /// The same from the log.
+    async fn old(&mut self) -> Result<(Vec<Arc<Frame>>, bool), ()> {
+        let before = self.position;
+        let stretch = self.api.stretch(before, CHUNK, &self.wanted, &self.seen).await.map_err(|_| ())?;
+        self.position = stretch.position;
+        // The log has nothing after this position, and memory begins later: events wait for the store.
+        if stretch.events.is_empty() && !stretch.at_end && stretch.position == before {
+            return Err(());
+        }
+        Ok((stretch.events.into_iter().map(|event| Arc::new(Frame::new(event))).collect(), stretch.at_end))
     }
 
     /// A comment, with the position so that a reader who filters resumes from here.
     fn heartbeat(&self) -> Bytes {
         format!(": heartbeat\nid: {}\n\n", self.position).into()
+    }
+}
+
+/// Frames as one chunk; a single one is shared as it is.
+fn in_one(frames: &[Arc<Frame>]) -> Bytes {
+    match frames {
+        [only] => only.sse().clone(),
+        _ => frames.iter().flat_map(|frame| frame.sse().iter().copied()).collect(),
     }
 }

@@ -1,11 +1,11 @@
 //! Tells the audit log of every request that was refused: 401, 403 and 429 always, whatever else is wrong with one that writes.
 //! Nothing of a request's body, query or headers is told, for it may be secret; of its path only the route and a UUID.
 
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{MatchedPath, Request, State},
-    http::{Extensions, Method, StatusCode},
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{Extensions, Method, StatusCode, request::Parts},
     middleware::Next,
     response::Response,
 };
@@ -47,9 +47,20 @@ pub fn origin(caller: Option<&Caller>, extensions: &Extensions) -> Origin {
     }
 }
 
-fn known(caller: &Caller, origin: Origin) -> Origin {
+/// Where a request comes from, now that it is known whose it is.
+pub fn known(caller: &Caller, origin: Origin) -> Origin {
     let (actor, name) = (Arc::clone(&caller.id), Some(Arc::clone(&caller.name)));
     Origin { actor, name, method: caller.method.as_str(), ..origin }
+}
+
+/// Where a request comes from, as far as the connection shows.
+pub struct Whence(pub Origin);
+
+impl<S: Send + Sync> FromRequestParts<S> for Whence {
+    type Rejection = Infallible;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(origin(None, &parts.extensions)))
+    }
 }
 
 /// What a request wants, as far as it may be told.

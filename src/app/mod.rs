@@ -119,6 +119,7 @@ impl App {
             clock: Arc::clone(&clock),
             identity: identity.clone(),
             journal: Arc::clone(&journal),
+            streaming: api::StreamingRules { allowed_origins: settings.streaming.allowed_origins.clone() },
             vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),

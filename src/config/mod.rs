@@ -26,7 +26,7 @@ pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
 pub use sections::{
     AllowLoopback, Audit, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor,
-    PerType, Probes, Recorder, Registry, Server, Store, Timing, TypeOverrides,
+    PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides,
 };
 
 /// The defaults, as they stand in `config/default.yaml`.
@@ -64,6 +64,8 @@ pub struct Settings {
     pub history: History,
     /// The audit log.
     pub audit: Audit,
+    /// Live events.
+    pub streaming: Streaming,
     /// Names on the event bus.
     pub events: Events,
     /// The registry of clusters.

@@ -356,6 +356,14 @@ pub struct Audit {
     pub refusals_per_second: u32,
 }
 
+/// Live events.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Streaming {
+    /// Origins of pages that may open a WebSocket, besides the API's own.
+    pub allowed_origins: Vec<String>,
+}
+
 /// Names on the event bus.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -228,6 +228,16 @@ impl Checks<'_> {
                 self.refuse(key, "must be 1 to 200 printable characters without spaces");
             }
         }
+        for (at, origin) in settings.streaming.allowed_origins.iter().enumerate() {
+            let known = Url::parse(origin).is_ok_and(|url| {
+                matches!(url.scheme(), "http" | "https")
+                    && url.origin().ascii_serialization().eq_ignore_ascii_case(origin)
+            });
+            if !known {
+                let key = format!("streaming.allowed_origins[{at}]");
+                self.refuse(&key, "must be scheme, host and, where it is not the scheme's own, port, such as https://console.example.com");
+            }
+        }
         if tracing_subscriber::EnvFilter::try_new(&settings.log.level).is_err() {
             self.refuse("log.level", "must be a level such as `info` or directives such as `info,fleetbeat=debug`");
         }

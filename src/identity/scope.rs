@@ -1,6 +1,9 @@
 //! Scopes: which clusters a caller may see. Whatever is outside does not exist for that caller.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    cell::OnceCell,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use fleetbeat_actors::{
     board::Board,
@@ -49,12 +52,23 @@ impl Scope {
     /// May this event be seen? With a label selector both the labels that the event tells of and those of now have to
     /// match; of a cluster that is gone only events that tell its labels are shown.
     pub fn admits_event(&self, event: &Event, board: &Board) -> bool {
+        let labels = OnceCell::new();
+        self.admits_told(event.cluster_id, || labels.get_or_init(|| labels_in(&event.payload)).as_ref(), board)
+    }
+
+    /// The same for an event about this cluster that tells these labels; they are asked for only where it matters.
+    pub fn admits_told<'a>(
+        &self,
+        cluster_id: ClusterId,
+        labels: impl FnOnce() -> Option<&'a BTreeMap<String, String>>,
+        board: &Board,
+    ) -> bool {
         match self {
             Self::Everything => true,
-            Self::Clusters(ids) => ids.contains(&event.cluster_id),
+            Self::Clusters(ids) => ids.contains(&cluster_id),
             Self::Labels { selector, .. } => {
-                let now = board.get(event.cluster_id).map(|entry| selector.matches(&entry.cluster.labels));
-                let then = labels_in(&event.payload).map(|labels| selector.matches(&labels));
+                let now = board.get(cluster_id).map(|entry| selector.matches(&entry.cluster.labels));
+                let then = labels().map(|labels| selector.matches(labels));
                 match (now, then) {
                     (None, None) => false,
                     (now, then) => now.unwrap_or(true) && then.unwrap_or(true),

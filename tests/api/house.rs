@@ -14,7 +14,7 @@ use axum::{
 };
 use chrono::TimeDelta;
 use fleetbeat::{
-    api::{ApiParts, Dependency, Vitals, router},
+    api::{ApiParts, Dependency, StreamingRules, Vitals, router},
     audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     discovery::{Budget, Conversation, Discoverer, Habits, Inquirer, Manner, Question, Reply, Silence},
@@ -273,6 +273,7 @@ impl House {
             identity,
             journal: Arc::clone(&self.journal),
             vitals: Arc::clone(&self.vitals),
+            streaming: StreamingRules::default(),
             metrics,
             stopping: self.stop.subscribe(),
         })

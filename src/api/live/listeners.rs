@@ -1,0 +1,174 @@
+//! Who listens, at which door, to what. A listener leaves the list when its place is dropped.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, AtomicU64, Ordering},
+};
+
+use chrono::{DateTime, Utc};
+use dashmap::DashMap;
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use uuid::Uuid;
+
+use crate::audit::Origin;
+
+/// Most listeners at once, both doors together.
+pub const MAX_LISTENERS: usize = 1_024;
+/// Most sockets at once that did not say yet who they are.
+const MAX_STRANGERS: usize = 256;
+
+/// The way in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// `GET /api/v1/events/stream`.
+    Sse,
+    /// `/ws`.
+    WebSocket,
+}
+
+impl Door {
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sse => "sse",
+            Self::WebSocket => "websocket",
+        }
+    }
+}
+
+/// What a listener asked for, as administrators see it.
+#[derive(Clone, Debug)]
+pub struct Watched {
+    /// Its id.
+    pub id: Uuid,
+    /// Types, or beginnings of types with a star; empty for all.
+    pub event_types: Vec<String>,
+    /// Clusters; empty for all in scope.
+    pub clusters: Vec<String>,
+    /// Namespaces, as given.
+    pub namespaces: Vec<String>,
+    /// Since when.
+    pub since: DateTime<Utc>,
+}
+
+/// Somebody who listens.
+#[derive(Debug)]
+pub struct Listener {
+    /// Its id.
+    pub id: Uuid,
+    /// Where it came in.
+    pub door: Door,
+    /// Who it is.
+    pub origin: Origin,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Events sent.
+    pub sent: AtomicU64,
+    /// Everything up to here was looked at for it.
+    pub position: AtomicI64,
+    /// What it asked for.
+    pub watched: Mutex<Vec<Watched>>,
+}
+
+/// Everybody who listens.
+pub struct Listeners {
+    all: DashMap<Uuid, Arc<Listener>>,
+    places: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+    sent: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Default for Listeners {
+    fn default() -> Self {
+        describe_gauge!("fleetbeat_listeners", "Live listeners by door.");
+        describe_counter!("fleetbeat_listeners_dropped_total", "Live listeners that were too slow, by door.");
+        Self {
+            all: DashMap::new(),
+            places: Arc::new(Semaphore::new(MAX_LISTENERS)),
+            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
+            sent: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Listeners {
+    /// A place for somebody; `None` when there are too many.
+    pub fn admit(self: &Arc<Self>, id: Uuid, door: Door, origin: Origin, since: DateTime<Utc>) -> Option<Place> {
+        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (sent, position, watched) = (AtomicU64::new(0), AtomicI64::new(0), Mutex::default());
+        let listener = Arc::new(Listener { id, door, origin, since, sent, position, watched });
+        self.all.insert(id, Arc::clone(&listener));
+        gauge!("fleetbeat_listeners", "door" => door.as_str()).increment(1);
+        Some(Place { listener, all: Arc::clone(self), _permit: permit })
+    }
+
+    /// A place for somebody who did not say yet who they are; `None` when there are too many.
+    pub fn admit_stranger(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.strangers).try_acquire_owned().ok()
+    }
+
+    /// Everybody, the oldest first.
+    pub fn list(&self) -> Vec<Arc<Listener>> {
+        let mut all: Vec<_> = self.all.iter().map(|entry| Arc::clone(entry.value())).collect();
+        all.sort_by_key(|listener| (listener.since, listener.id));
+        all
+    }
+
+    /// How many came in at a door.
+    pub fn count(&self, door: Door) -> usize {
+        self.all.iter().filter(|entry| entry.value().door == door).count()
+    }
+
+    /// How many did not say yet who they are.
+    pub fn strangers(&self) -> usize {
+        MAX_STRANGERS - self.strangers.available_permits()
+    }
+
+    /// Events sent since the start, to all together.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Listeners that were too slow, since the start.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// A listener's place.
+pub struct Place {
+    listener: Arc<Listener>,
+    all: Arc<Listeners>,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Place {
+    /// Whose it is.
+    pub fn listener(&self) -> &Listener {
+        &self.listener
+    }
+
+    /// It was sent so many events, and everything up to `position` was looked at for it.
+    pub fn sent(&self, events: usize, position: i64) {
+        self.listener.sent.fetch_add(events as u64, Ordering::Relaxed);
+        self.listener.position.store(position, Ordering::Relaxed);
+        self.all.sent.fetch_add(events as u64, Ordering::Relaxed);
+    }
+
+    /// It is too slow.
+    pub fn too_slow(&self) {
+        self.all.dropped.fetch_add(1, Ordering::Relaxed);
+        counter!("fleetbeat_listeners_dropped_total", "door" => self.listener.door.as_str()).increment(1);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.all.all.remove(&self.listener.id);
+        gauge!("fleetbeat_listeners", "door" => self.listener.door.as_str()).decrement(1);
+    }
+}
