@@ -260,7 +260,7 @@ impl Seen {
 
     /// The same, without reading again what the event tells.
     pub fn admits_frame(&self, frame: &Frame) -> bool {
-        self.caller.scope.admits_told(frame.event.cluster_id, || frame.labels(), &self.board)
+        self.caller.scope.admits_told(frame.event.cluster_id, &|| frame.labels(), &self.board)
     }
 
     /// On whose behalf a change is made.

@@ -53,14 +53,14 @@ impl Scope {
     /// match; of a cluster that is gone only events that tell its labels are shown.
     pub fn admits_event(&self, event: &Event, board: &Board) -> bool {
         let labels = OnceCell::new();
-        self.admits_told(event.cluster_id, || labels.get_or_init(|| labels_in(&event.payload)).as_ref(), board)
+        self.admits_told(event.cluster_id, &|| labels.get_or_init(|| labels_in(&event.payload)).as_ref(), board)
     }
 
     /// The same for an event about this cluster that tells these labels; they are asked for only where it matters.
     pub fn admits_told<'a>(
         &self,
         cluster_id: ClusterId,
-        labels: impl FnOnce() -> Option<&'a BTreeMap<String, String>>,
+        labels: &dyn Fn() -> Option<&'a BTreeMap<String, String>>,
         board: &Board,
     ) -> bool {
         match self {
@@ -74,7 +74,7 @@ impl Scope {
                     (now, then) => now.unwrap_or(true) && then.unwrap_or(true),
                 }
             }
-            Self::Any(parts) => parts.iter().any(|part| part.admits_event(event, board)),
+            Self::Any(parts) => parts.iter().any(|part| part.admits_told(cluster_id, labels, board)),
         }
     }
 

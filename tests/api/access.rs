@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 38] = [
+const TABLE: [(&str, &str, &str); 42] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
@@ -59,6 +59,10 @@ const TABLE: [(&str, &str, &str); 38] = [
     ("GET", "/api/v1/tokens", "fleet-admin"),
     ("POST", "/api/v1/tokens", "fleet-admin"),
     ("DELETE", "/api/v1/tokens/{id}", "fleet-admin"),
+    ("GET", "/ws", "none"),
+    ("GET", "/api/v1/streaming/status", "fleet-admin"),
+    ("GET", "/api/v1/streaming/clients", "fleet-admin"),
+    ("GET", "/api/v1/streaming/subscriptions", "fleet-admin"),
     ("GET", "/api/v1/audit", "fleet-admin"),
     ("GET", "/api/v1/audit/verification", "fleet-admin"),
     ("GET", "/api/v1/openapi.json", "none"),
@@ -255,6 +259,9 @@ async fn every_route_obeys_behind(door: Door) {
                         assert_eq!(status, StatusCode::FORBIDDEN, "a new cluster is in nobody's list of ids: {case}");
                     } else if about_a_cluster && hidden {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "CLUSTER_NOT_FOUND"), "{case}");
+                    } else if path == "/ws" {
+                        let plain = (StatusCode::BAD_REQUEST, "INVALID_REQUEST");
+                        assert_eq!((status, code.as_str()), plain, "who they are is said in the socket: {case}");
                     } else if path == "/api/v1/tokens/{id}" {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "{case}");
                     } else if about_a_cluster && (path.contains("/credentials") || path.ends_with("/discover")) {

@@ -310,6 +310,14 @@ impl House {
         answer(entrance.router.clone(), entrance.dress(request, body)).await
     }
 
+    /// The live stream, as the bearer of a token reads it.
+    pub async fn stream(&self, token: &str) -> Body {
+        let request = Request::get("/api/v1/events/stream").header(header::AUTHORIZATION, format!("Bearer {token}"));
+        let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        response.into_body()
+    }
+
     /// `GET`.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Request::get(path).body(Body::empty()).unwrap()).await

@@ -15,5 +15,6 @@ mod lists;
 mod metrics;
 mod past;
 mod serving;
+mod sockets;
 #[path = "../support/mod.rs"]
 mod support;
