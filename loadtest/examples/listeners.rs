@@ -1,5 +1,6 @@
 //! How far behind the listeners of the live stream are: many of them, and a writer that makes events at an even pace.
-//! `cargo run --release -p fleetbeat-loadtest --example listeners -- 127.0.0.1:8080 LISTENERS EVENTS_PER_SECOND SECONDS`
+//! `cargo run --release -p fleetbeat-loadtest --example listeners -- 127.0.0.1:8080 LISTENERS EVENTS_PER_SECOND SECONDS [ws]`
+//! With `ws` they listen over WebSocket, otherwise to server-sent events.
 //!
 //! fleetbeat must watch one cluster at least; its display name is changed again and again.
 
@@ -18,15 +19,17 @@ const MARK: &[u8] = b"\"event_id\"";
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [address, listeners, rate, seconds] = arguments.as_slice() else {
-        anyhow::bail!("usage: listeners ADDRESS LISTENERS EVENTS_PER_SECOND SECONDS")
+    let (address, listeners, rate, seconds, over_websocket) = match arguments.as_slice() {
+        [address, listeners, rate, seconds] => (address, listeners, rate, seconds, false),
+        [address, listeners, rate, seconds, door] if door == "ws" => (address, listeners, rate, seconds, true),
+        _ => anyhow::bail!("usage: listeners ADDRESS LISTENERS EVENTS_PER_SECOND SECONDS [ws]"),
     };
     let (listeners, rate, seconds): (usize, u32, u32) = (listeners.parse()?, rate.parse()?, seconds.parse()?);
     let total = (rate * seconds) as usize;
     let sent = Arc::new(Mutex::new(Vec::with_capacity(total)));
     let mut reading = tokio::task::JoinSet::new();
     for _ in 0..listeners {
-        let stream = listen(address).await?;
+        let stream = if over_websocket { listen_over_websocket(address).await? } else { listen(address).await? };
         reading.spawn(follow(stream, Arc::clone(&sent), total));
     }
     let began = Instant::now();
@@ -55,6 +58,48 @@ async fn listen(address: &str) -> Result<TcpStream> {
     stream.read_exact(&mut head).await?;
     ensure!(head.ends_with(b"200"), "refused: {}", String::from_utf8_lossy(&head));
     Ok(stream)
+}
+
+/// Opens a WebSocket, says who it is, and subscribes; the answers are read before it returns.
+async fn listen_over_websocket(address: &str) -> Result<TcpStream> {
+    let mut stream = TcpStream::connect(address).await?;
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13";
+    let head = format!("GET /ws HTTP/1.1\r\nhost: {address}\r\n{upgrade}\r\n{KEY}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await?;
+    let answer = read_until(&mut stream, b"\r\n\r\n").await?;
+    ensure!(answer.starts_with(b"HTTP/1.1 101"), "refused: {}", String::from_utf8_lossy(&answer));
+    let token = std::env::var("FLEETBEAT_TOKEN").unwrap_or_default();
+    let auth = serde_json::json!({ "type": "auth", "token": token });
+    stream.write_all(&frame(&auth.to_string())).await?;
+    let answer = read_until(&mut stream, b"}").await?;
+    ensure!(answer.windows(15).any(|part| part == b"\"authenticated\""), "{}", String::from_utf8_lossy(&answer));
+    let wish = serde_json::json!({ "type": "subscribe", "subscription": { "event_types": ["CLUSTER_UPDATED"] } });
+    stream.write_all(&frame(&wish.to_string())).await?;
+    read_until(&mut stream, b"\"unknown_event_types\":[]}").await?;
+    Ok(stream)
+}
+
+/// Any key will do: the answer to it is not checked.
+const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+
+/// A short text as a client's frame, masked with zeros.
+fn frame(text: &str) -> Vec<u8> {
+    let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
+    let mut frame = match u8::try_from(text.len()) {
+        Ok(short) if short < 126 => vec![0x81, 0x80 | short],
+        _ => [&[0x81, 0x80 | 126], length.to_be_bytes().as_slice()].concat(),
+    };
+    frame.extend([0; 4]);
+    frame.extend(text.as_bytes());
+    frame
+}
+
+async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<Vec<u8>> {
+    let mut answer = Vec::new();
+    while !answer.ends_with(end) {
+        answer.push(timeout(Duration::from_secs(20), stream.read_u8()).await??);
+    }
+    Ok(answer)
 }
 
 /// The time from each event's making to its arrival, until all came or none came for five seconds.
