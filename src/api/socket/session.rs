@@ -283,7 +283,7 @@ impl Session {
                 if self.subscriptions.is_empty() {
                     self.position = self.api.broadcaster.newest();
                 }
-                self.subscriptions.add(wish, now).map(protocol::subscribed)
+                self.subscriptions.add(wish, now).map(|granted| protocol::subscribed(&granted))
             }
             Ok(Said::Unsubscribe(unwanted)) => self.subscriptions.remove(&unwanted).map(|ended| {
                 let types = match unwanted {

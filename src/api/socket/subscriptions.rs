@@ -70,12 +70,14 @@ impl Subscriptions {
     ///
     /// # Errors
     /// When there are too many already.
-    pub fn add(&mut self, wish: Wish, since: DateTime<Utc>) -> Result<&Subscription, Fault> {
+    pub fn add(&mut self, wish: Wish, since: DateTime<Utc>) -> Result<Subscription, Fault> {
         if self.0.len() >= MAX_SUBSCRIPTIONS {
             let message = format!("there are {MAX_SUBSCRIPTIONS} subscriptions already");
             return Err(Fault { code: "TOO_MANY_SUBSCRIPTIONS", message });
         }
-        Ok(self.0.push_mut(Subscription { id: Uuid::now_v7(), wish, since }))
+        let granted = Subscription { id: Uuid::now_v7(), wish, since };
+        self.0.push(granted.clone());
+        Ok(granted)
     }
 
     /// Ends what is not wanted any more: which subscriptions ended.
