@@ -173,6 +173,17 @@ pub(super) fn manner(settings: &Settings, since: DateTime<Utc>) -> Manner {
     }
 }
 
+/// Which addresses may be probed.
+pub(super) fn address_policy(settings: &Settings, own_listeners: Vec<SocketAddr>) -> AddressPolicy {
+    AddressPolicy {
+        allow_loopback: settings.loopback_probes_allowed(),
+        allow_private: settings.probes.allow_private,
+        allow: settings.probes.allow_cidrs.clone(),
+        deny: settings.probes.deny_cidrs.clone(),
+        own_listeners,
+    }
+}
+
 pub(super) fn policy(settings: &Settings) -> Policy {
     let set = &settings.health_check;
     Policy {
