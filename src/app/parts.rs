@@ -92,7 +92,13 @@ pub(super) fn status_page(settings: &Settings) -> anyhow::Result<Option<StatusPa
     Ok(Some(StatusPage::new(set.title.clone(), selector)))
 }
 
+/// The bus behind its circuit breaker, where Redis is set.
 pub(super) fn start_bus(settings: &Settings, breakers: &Breakers) -> anyhow::Result<Option<RedisBus>> {
+    Ok(bus(settings)?.map(|bus| bus.behind(Arc::clone(&breakers.redis))))
+}
+
+/// The bus, where Redis is set.
+pub(super) fn bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {
     if settings.redis_url.is_empty() {
         return Ok(None);
     }
@@ -103,8 +109,7 @@ pub(super) fn start_bus(settings: &Settings, breakers: &Breakers) -> anyhow::Res
         stream_max_length: settings.events.stream_max_length,
         ca_file: None,
     };
-    let bus = RedisBus::start(&options).context("redis_url")?;
-    Ok(Some(bus.behind(Arc::clone(&breakers.redis))))
+    Ok(Some(RedisBus::start(&options).context("redis_url")?))
 }
 
 pub(super) fn prober(
@@ -170,17 +175,6 @@ pub(super) fn manner(settings: &Settings, since: DateTime<Utc>) -> Manner {
         at_once: set.max_in_flight,
         deadline: set.question_timeout,
         budget: Budget { time: set.timeout, bytes: set.max_total_bytes, questions: MAX_QUESTIONS },
-    }
-}
-
-/// Which addresses may be probed.
-pub(super) fn address_policy(settings: &Settings, own_listeners: Vec<SocketAddr>) -> AddressPolicy {
-    AddressPolicy {
-        allow_loopback: settings.loopback_probes_allowed(),
-        allow_private: settings.probes.allow_private,
-        allow: settings.probes.allow_cidrs.clone(),
-        deny: settings.probes.deny_cidrs.clone(),
-        own_listeners,
     }
 }
 
