@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Client, KubeApiserver, Product, eventually};
+use support::{Client, KubeApiserver, Postgres, Product, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -111,10 +111,22 @@ async fn a_rotated_key_keeps_what_is_stored() {
     .await;
 }
 
-/// Fifty canaries through every way a secret can take; none may be found anywhere afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_canary_is_found_in_files_logs_metrics_events_or_errors() {
     let product = Product::new().set("log.level", "trace").started().await;
+    look_for_canaries(&product, None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_canary_is_found_in_the_data_of_postgresql() {
+    let mut server = Postgres::start_new().await;
+    let url = server.database().await;
+    let product = Product::new().set("log.level", "trace").set("database_url", url).started().await;
+    look_for_canaries(&product, Some(&mut server)).await;
+}
+
+/// Fifty canaries through every way a secret can take; none may be found anywhere afterwards.
+async fn look_for_canaries(product: &Product, server: Option<&mut Postgres>) {
     let client = product.client();
     let ca = support::Authority::new().pem();
     let id = register(&client, "canary", "https://127.0.0.1:9", Some(&ca)).await;
@@ -157,7 +169,19 @@ async fn no_canary_is_found_in_files_logs_metrics_events_or_errors() {
     assert!(said.contains("\"stored\""), "some were stored");
     let mut places = vec![("what it said".to_owned(), said.into_bytes())];
     read_all(&product.data_dir(), &mut places);
-    assert!(places.iter().any(|(name, _)| name.ends_with("fleetbeat.db")));
+    match server {
+        None => assert!(places.iter().any(|(name, _)| name.ends_with("fleetbeat.db"))),
+        Some(server) => {
+            // Everything that is still in its memory goes to its files.
+            server.execute("postgres", "CHECKPOINT".to_owned()).await;
+            read_all(&server.data_dir(), &mut places);
+            places.push(("the server's log".to_owned(), server.log().into_bytes()));
+            assert!(
+                places.iter().any(|(name, bytes)| name.contains("/base/") && contains(bytes, &id)),
+                "rows are seen"
+            );
+        }
+    }
     let found: Vec<String> = (0..50)
         .flat_map(|n| places.iter().filter(move |(_, bytes)| contains(bytes, &canary(n))).map(|(name, _)| name.clone()))
         .collect();

@@ -27,3 +27,4 @@ pub use permissions::{Lacking, Permissions, lacking};
 pub use plan::Habits;
 pub use read::{Endpoint, Node, Route};
 pub use rounds::{Discovered, Discoverer, DiscoveryError, Manner};
+pub use survey::survey;

@@ -6,4 +6,5 @@ mod connections;
 mod hostile;
 mod secrets;
 mod spoke;
+mod suite;
 mod verdicts;

@@ -85,6 +85,11 @@ impl Postgres {
         format!("postgresql://{USER}:{PASSWORD_IN_URL}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where its data lies.
+    pub fn data_dir(&self) -> PathBuf {
+        self.scratch.path().join("data")
+    }
+
     /// The port of 127.0.0.1 it listens on.
     pub fn port(&self) -> u16 {
         self.port

@@ -31,6 +31,8 @@ library![
     "churn",
     "api-readers",
     "hostile-tenth",
+    "hostile-100",
+    "hostile-1000",
     "soak",
     "transitions-10min",
     "sigstop-60",

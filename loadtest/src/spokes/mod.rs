@@ -3,6 +3,7 @@
 
 pub mod behaviour;
 mod clock;
+mod cluster;
 mod connection;
 pub mod control;
 pub mod dice;

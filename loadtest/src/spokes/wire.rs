@@ -16,6 +16,8 @@ pub(super) struct Request<'a> {
     pub method: &'a str,
     /// Path without the query.
     pub path: &'a str,
+    /// The query, without its question mark.
+    pub query: &'a str,
     /// The value of Authorization.
     pub authorization: Option<&'a str>,
     /// The client asked to close after this one.
@@ -53,8 +55,8 @@ pub(super) fn request(head: &[u8]) -> Option<Request<'_>> {
     if !version.starts_with("HTTP/1.") {
         return None;
     }
-    let path = target.split('?').next()?;
-    let mut request = Request { method, path, authorization: None, close: version == "HTTP/1.0", body_bytes: 0 };
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let mut request = Request { method, path, query, authorization: None, close: version == "HTTP/1.0", body_bytes: 0 };
     for (name, value) in lines.filter_map(|line| line.split_once(':')) {
         read_header(&mut request, name, value.trim())?;
     }
@@ -93,14 +95,22 @@ pub(super) fn answer(role: Role, token: Option<&str>, request: &Request<'_>) -> 
 }
 
 /// A kube-apiserver lets nobody in with a wrong token, and the anonymous see only its health.
-fn api_answer(ready: &'static Answers, token: Option<&str>, request: &Request<'_>) -> &'static [u8] {
+pub(super) fn is_let_in(token: Option<&str>, request: &Request<'_>) -> bool {
     let public = matches!(request.path, "/readyz" | "/livez" | "/healthz" | "/version");
-    let known = match (token, request.authorization) {
+    match (token, request.authorization) {
         (None, _) => true,
         (Some(_), None) => public,
         (Some(token), Some(shown)) => shown.strip_prefix("Bearer ").is_some_and(|shown| shown == token),
-    };
-    if !known {
+    }
+}
+
+/// An answer in JSON.
+pub(super) fn respond_json(code: u16, body: &str) -> Vec<u8> {
+    response(code, "application/json", "", body)
+}
+
+fn api_answer(ready: &'static Answers, token: Option<&str>, request: &Request<'_>) -> &'static [u8] {
+    if !is_let_in(token, request) {
         return &ready.unauthorized;
     }
     match request.path {
