@@ -4,7 +4,15 @@
 mod address;
 mod link;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use fleetbeat_actors::{
@@ -50,6 +58,8 @@ pub struct RedisBus {
     client: Client,
     link: link::Link,
     names: Names,
+    /// Position of the newest event that a server acknowledged to this process; 0 for none.
+    acknowledged: AtomicI64,
 }
 
 struct Names {
@@ -72,7 +82,7 @@ impl RedisBus {
             stream: options.stream.clone(),
             stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
         };
-        Ok(Self { link: link::Link::start(client.clone()), client, names })
+        Ok(Self { link: link::Link::start(client.clone()), client, names, acknowledged: AtomicI64::new(0) })
     }
 
     /// How the connection is.
@@ -84,6 +94,39 @@ impl RedisBus {
     pub async fn close(self) {
         self.link.stop();
         let _ = tokio::time::timeout(PATIENCE, self.client.quit()).await;
+    }
+
+    /// After a disturbance: does the stream still end where it ended? A server that was killed, or a replica that took over,
+    /// may have forgotten what was acknowledged last.
+    async fn look_back(&self) -> Result<(), PublishError> {
+        let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        if acknowledged == 0 || !self.link.was_disturbed() {
+            return Ok(());
+        }
+        let end = match tokio::time::timeout(LAST_RESORT, self.end_of_stream()).await {
+            Ok(end) => end,
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "silent")),
+        };
+        match end {
+            Ok(end) if end >= acknowledged => Ok(()),
+            Ok(end) => {
+                self.acknowledged.store(end, Ordering::Release);
+                Err(PublishError { reason: "the server has forgotten events".to_owned(), behind: Some(end) })
+            }
+            Err(error) => {
+                self.link.learn(Some(&error));
+                Err(PublishError::refused(link::word(&error)))
+            }
+        }
+    }
+
+    /// Position of the newest event in the stream; 0 when there is none.
+    async fn end_of_stream(&self) -> Result<i64, Error> {
+        let client = self.client.with_options(&hurried());
+        let newest: Vec<(String, HashMap<String, String>)> =
+            client.xrevrange_values(self.names.stream.as_str(), "+", "-", Some(1)).await?;
+        let position = newest.first().and_then(|(_, fields)| fields.get("position")?.parse().ok());
+        Ok(position.unwrap_or(0))
     }
 
     async fn publish_some(&self, events: &[Arc<Event>]) -> Result<(), Error> {
@@ -100,10 +143,13 @@ impl RedisBus {
 #[async_trait]
 impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
+        self.look_back().await?;
         for some in events.chunks(PIPELINE) {
             let published = self.publish_some(some).await;
             self.link.learn(published.as_ref().err());
-            published.map_err(|error| PublishError(link::word(&error)))?;
+            published.map_err(|error| PublishError::refused(link::word(&error)))?;
+            let newest = some.last().map_or(0, |event| event.position);
+            self.acknowledged.fetch_max(newest, Ordering::AcqRel);
         }
         Ok(())
     }
