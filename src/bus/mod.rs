@@ -99,45 +99,54 @@ impl RedisBus {
     /// After a disturbance: does the stream still end where it ended? A server that was killed, or a replica that took over,
     /// may have forgotten what was acknowledged last.
     async fn look_back(&self) -> Result<(), PublishError> {
-        let acknowledged = self.acknowledged.load(Ordering::Acquire);
-        if acknowledged == 0 || !self.link.was_disturbed() {
+        if !self.link.was_disturbed() {
             return Ok(());
         }
         let end = match tokio::time::timeout(LAST_RESORT, self.end_of_stream()).await {
             Ok(end) => end,
             Err(_) => Err(Error::new(ErrorKind::Timeout, "silent")),
         };
-        match end {
-            Ok(end) if end >= acknowledged => Ok(()),
-            Ok(end) => {
-                self.acknowledged.store(end, Ordering::Release);
-                Err(PublishError { reason: "the server has forgotten events".to_owned(), behind: Some(end) })
-            }
-            Err(error) => {
-                self.link.learn(Some(&error));
-                Err(PublishError::refused(link::word(&error)))
-            }
-        }
+        let end = end.map_err(|error| {
+            self.link.learn(Some(&error));
+            PublishError::refused(link::word(&error))
+        });
+        self.compare(end?)
     }
 
     /// Position of the newest event in the stream; 0 when there is none.
     async fn end_of_stream(&self) -> Result<i64, Error> {
         let client = self.client.with_options(&hurried());
-        let newest: Vec<(String, HashMap<String, String>)> =
-            client.xrevrange_values(self.names.stream.as_str(), "+", "-", Some(1)).await?;
-        let position = newest.first().and_then(|(_, fields)| fields.get("position")?.parse().ok());
-        Ok(position.unwrap_or(0))
+        newest_position(client.xrevrange(self.names.stream.as_str(), "+", "-", Some(1)).await?)
     }
 
-    async fn publish_some(&self, events: &[Arc<Event>]) -> Result<(), Error> {
+    /// Publishes some events; returns where the stream ended before them. Between a look back and this, too, another server
+    /// may have come.
+    async fn publish_some(&self, events: &[Arc<Event>]) -> Result<i64, Error> {
         let pipeline = self.client.pipeline().with_options(&hurried());
+        pipeline.xrevrange::<(), _, _, _>(self.names.stream.as_str(), "+", "-", Some(1)).await?;
         for event in events {
             self.names.queue(&pipeline, event).await?;
         }
         let acknowledged = tokio::time::timeout(LAST_RESORT, pipeline.all::<Vec<Value>>()).await;
-        acknowledged.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))?;
-        Ok(())
+        let answers = acknowledged.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))?;
+        newest_position(answers.into_iter().next().unwrap_or(Value::Null))
     }
+
+    /// Notes that the stream ended at `end`, and says so when that is behind what was acknowledged.
+    fn compare(&self, end: i64) -> Result<(), PublishError> {
+        if end >= self.acknowledged.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.acknowledged.store(end, Ordering::Release);
+        Err(PublishError { reason: "the server has forgotten events".to_owned(), behind: Some(end) })
+    }
+}
+
+/// Position of the newest entry of a stream, of which this is all; 0 when there is none.
+fn newest_position(newest: Value) -> Result<i64, Error> {
+    let newest: Vec<(String, HashMap<String, String>)> = newest.into_xread_value()?;
+    let position = newest.first().and_then(|(_, fields)| fields.get("position")?.parse().ok());
+    Ok(position.unwrap_or(0))
 }
 
 #[async_trait]
@@ -147,7 +156,7 @@ impl Publisher for RedisBus {
         for some in events.chunks(PIPELINE) {
             let published = self.publish_some(some).await;
             self.link.learn(published.as_ref().err());
-            published.map_err(|error| PublishError::refused(link::word(&error)))?;
+            self.compare(published.map_err(|error| PublishError::refused(link::word(&error)))?)?;
             let newest = some.last().map_or(0, |event| event.position);
             self.acknowledged.fetch_max(newest, Ordering::AcqRel);
         }
