@@ -24,6 +24,10 @@ const BATCH: usize = 250;
 /// Pause between tries after a failure.
 const RETRY: Duration = Duration::from_millis(500);
 
+/// What was published earlier than this is not published again, whatever the peer has forgotten: positions are
+/// microseconds. Replicas that take over are seconds behind; an emptied stream is no reason to tell of the whole past.
+const LONGEST_REPETITION_MICROS: i64 = 300_000_000;
+
 /// Pause between two marks.
 const MARK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -41,6 +45,8 @@ pub(crate) enum FanoutMessage {
 pub(crate) enum Round {
     /// Published up to this position; `more` may wait.
     Published { position: i64, more: bool },
+    /// The peer has forgotten what it acknowledged after this position.
+    Behind(i64),
     /// The publisher or the log is away.
     Failed(String),
 }
@@ -170,6 +176,12 @@ impl FanoutState {
                     self.answer(true);
                 }
             }
+            Round::Behind(position) => {
+                let again = position.max(self.parts.position - LONGEST_REPETITION_MICROS);
+                tracing::warn!("the bus has forgotten events that it acknowledged; they are published again");
+                self.parts.position = self.parts.position.min(again);
+                self.start(myself);
+            }
             Round::Failed(reason) => {
                 if !self.away {
                     tracing::warn!(reason, "events cannot be published; they wait in the log");
@@ -224,7 +236,7 @@ async fn publish_next(parts: &FanoutArguments) -> Round {
         return Round::Published { position, more: false };
     };
     if let Err(error) = parts.publisher.publish(&events).await {
-        return Round::Failed(error.to_string());
+        return error.behind.map_or_else(|| Round::Failed(error.to_string()), Round::Behind);
     }
     parts.meters.published.increment(events.len() as u64);
     parts.meters.waiting.decrement(events.len() as f64);

@@ -153,8 +153,20 @@ pub trait EventLog: Send + Sync + 'static {
 
 /// Why a batch was not published.
 #[derive(Debug, thiserror::Error)]
-#[error("not published: {0}")]
-pub struct PublishError(pub String);
+#[error("not published: {reason}")]
+pub struct PublishError {
+    /// For the log, without content.
+    pub reason: String,
+    /// The peer has forgotten what it acknowledged: only what is up to this position is there. Publish again from here.
+    pub behind: Option<i64>,
+}
+
+impl PublishError {
+    /// The peer did not take it.
+    pub fn refused(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), behind: None }
+    }
+}
 
 /// Where the fan-out publishes (Redis).
 #[async_trait]

@@ -451,6 +451,19 @@ async fn without_the_publisher_events_wait_in_the_log() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_the_publisher_has_forgotten_is_published_again_in_order() {
+    let fleet = clusters(40);
+    let house = House::of(&fleet).await;
+    house.pass(31).await;
+    let log = house.store.log();
+    house.publisher.forget_after(log[25].position);
+    house.fleet.set(fleet[0].id, Behaviour::Failing);
+    house.pass(40).await;
+    assert_eq!(house.store.log().len(), 41);
+    assert_eq!(house.publisher.published(), house.store.log());
+}
+
+#[tokio::test(start_paused = true)]
 async fn checks_are_rolled_up_and_idle_statuses_written_in_batches() {
     let fleet = clusters(20);
     let house = House::of(&fleet).await;

@@ -5,7 +5,15 @@ mod address;
 mod counters;
 mod link;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use fleetbeat_actors::{
@@ -55,6 +63,8 @@ pub struct RedisBus {
     link: link::Link,
     names: Names,
     breaker: Option<Arc<Breaker>>,
+    /// Position of the newest event that a server acknowledged to this process; 0 for none.
+    acknowledged: AtomicI64,
 }
 
 struct Names {
@@ -77,7 +87,7 @@ impl RedisBus {
             stream: options.stream.clone(),
             stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
         };
-        Ok(Self { link: link::Link::start(client.clone()), client, names, breaker: None })
+        Ok(Self { link: link::Link::start(client.clone()), client, names, breaker: None, acknowledged: AtomicI64::new(0) })
     }
 
     /// Leaves a server alone for a while that does not answer.
@@ -102,30 +112,75 @@ impl RedisBus {
         let _ = tokio::time::timeout(PATIENCE, self.client.quit()).await;
     }
 
-    async fn publish_some(&self, events: &[Arc<Event>]) -> Result<(), Error> {
+    /// After a disturbance: does the stream still end where it ended? A server that was killed, or a replica that took over,
+    /// may have forgotten what was acknowledged last.
+    async fn look_back(&self) -> Result<(), PublishError> {
+        if !self.link.was_disturbed() {
+            return Ok(());
+        }
+        let end = match tokio::time::timeout(LAST_RESORT, self.end_of_stream()).await {
+            Ok(end) => end,
+            Err(_) => Err(Error::new(ErrorKind::Timeout, "silent")),
+        };
+        let end = end.map_err(|error| {
+            self.link.learn(Some(&error));
+            PublishError::refused(link::word(&error))
+        });
+        self.compare(end?)
+    }
+
+    /// Position of the newest event in the stream; 0 when there is none.
+    async fn end_of_stream(&self) -> Result<i64, Error> {
+        let client = self.client.with_options(&hurried());
+        newest_position(client.xrevrange(self.names.stream.as_str(), "+", "-", Some(1)).await?)
+    }
+
+    /// Publishes some events; returns where the stream ended before them. Between a look back and this, too, another server
+    /// may have come.
+    async fn publish_some(&self, events: &[Arc<Event>]) -> Result<i64, Error> {
         let pipeline = self.client.pipeline().with_options(&hurried());
+        pipeline.xrevrange::<(), _, _, _>(self.names.stream.as_str(), "+", "-", Some(1)).await?;
         for event in events {
             self.names.queue(&pipeline, event).await?;
         }
         let acknowledged = tokio::time::timeout(LAST_RESORT, pipeline.all::<Vec<Value>>()).await;
-        acknowledged.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))?;
-        Ok(())
+        let answers = acknowledged.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))?;
+        newest_position(answers.into_iter().next().unwrap_or(Value::Null))
     }
+
+    /// Notes that the stream ended at `end`, and says so when that is behind what was acknowledged.
+    fn compare(&self, end: i64) -> Result<(), PublishError> {
+        if end >= self.acknowledged.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        self.acknowledged.store(end, Ordering::Release);
+        Err(PublishError { reason: "the server has forgotten events".to_owned(), behind: Some(end) })
+    }
+}
+
+/// Position of the newest entry of a stream, of which this is all; 0 when there is none.
+fn newest_position(newest: Value) -> Result<i64, Error> {
+    let newest: Vec<(String, HashMap<String, String>)> = newest.into_xread_value()?;
+    let position = newest.first().and_then(|(_, fields)| fields.get("position")?.parse().ok());
+    Ok(position.unwrap_or(0))
 }
 
 #[async_trait]
 impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
+        self.look_back().await?;
         for some in events.chunks(PIPELINE) {
             if !self.may_ask() {
-                return Err(PublishError("left alone for a while".to_owned()));
+                return Err(PublishError::refused("left alone for a while"));
             }
             let published = self.publish_some(some).await;
             self.link.learn(published.as_ref().err());
             if let Some(breaker) = &self.breaker {
                 breaker.learn(published.is_ok());
             }
-            published.map_err(|error| PublishError(link::word(&error)))?;
+            self.compare(published.map_err(|error| PublishError::refused(link::word(&error)))?)?;
+            let newest = some.last().map_or(0, |event| event.position);
+            self.acknowledged.fetch_max(newest, Ordering::AcqRel);
         }
         Ok(())
     }

@@ -192,6 +192,7 @@ impl EventLog for MemoryStore {
 #[derive(Default)]
 pub struct MemoryPublisher {
     published: Mutex<Vec<Arc<Event>>>,
+    forgotten: Mutex<Option<i64>>,
     away: AtomicBool,
 }
 
@@ -199,6 +200,11 @@ impl MemoryPublisher {
     /// Switches it off (true) or on again.
     pub fn set_away(&self, away: bool) {
         self.away.store(away, Ordering::SeqCst);
+    }
+
+    /// At the next batch it turns out to have forgotten everything after `position`.
+    pub fn forget_after(&self, position: i64) {
+        *self.forgotten.lock() = Some(position);
     }
 
     /// Everything published, in order.
@@ -211,7 +217,11 @@ impl MemoryPublisher {
 impl Publisher for MemoryPublisher {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
         if self.away.load(Ordering::SeqCst) {
-            return Err(PublishError("switched off".to_owned()));
+            return Err(PublishError::refused("switched off"));
+        }
+        if let Some(end) = self.forgotten.lock().take() {
+            self.published.lock().retain(|event| event.position <= end);
+            return Err(PublishError { reason: "forgot".to_owned(), behind: Some(end) });
         }
         self.published.lock().extend(events.iter().cloned());
         Ok(())
