@@ -13,6 +13,7 @@ mod fleet;
 mod foresight;
 mod health;
 mod listing;
+mod login;
 mod metrics;
 mod openapi;
 mod past;
@@ -159,6 +160,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(metrics::routes())
         .merge(tokens::routes())
         .merge(whoami::routes())
+        .merge(login::routes())
         .merge(audit::routes())
         .prompt();
     let routes = prompt

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use auth::{Auth, AuthGateway, AuthGrant, AuthOidc, AuthTokens};
+pub use auth::{Auth, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthTokens};
 pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
