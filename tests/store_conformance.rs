@@ -43,6 +43,7 @@ conformance! {
         events_are_filtered_by_cluster_and_type, the_cursor_never_moves_back,
         a_reader_that_follows_the_head_misses_nothing;
     keys: tokens_come_back_as_they_were_the_oldest_first, a_token_is_revoked_once_and_stays_in_the_list;
+    sessions: sessions_come_back_as_they_were_the_oldest_first, a_session_ends_once_or_when_it_is_over;
     audit: rows_come_back_as_they_were_told_and_are_chained, an_empty_log_is_whole,
         a_change_and_what_tells_of_it_are_stored_together_or_not_at_all, many_writers_leave_no_gap,
         rows_are_filtered_and_paged, a_changed_row_is_named, a_changed_time_is_named, a_strange_hash_is_named,

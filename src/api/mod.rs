@@ -15,6 +15,7 @@ mod gate;
 mod health;
 mod listing;
 mod live;
+mod login;
 mod metrics;
 mod openapi;
 mod past;
@@ -188,6 +189,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(metrics::routes())
         .merge(tokens::routes())
         .merge(whoami::routes())
+        .merge(login::routes())
         .merge(audit::routes())
         .merge(streaming::routes())
         .prompt();

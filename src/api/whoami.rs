@@ -75,18 +75,21 @@ struct AuthMethods {
     login_name: Option<String>,
     /// Where a browser's session is ended (`POST`).
     logout_url: Option<&'static str>,
+    /// The header, of any value, that a browser with a session sends with whatever changes something.
+    session_header: Option<&'static str>,
 }
 
 /// How callers may prove who they are, and where a browser signs in.
 #[utoipa::path(get, path = "/api/v1/auth/methods", tag = "access", responses(
     (status = 200, description = "The methods", body = AuthMethods), Always))]
 async fn methods(State(api): State<ApiState>, _query: NoQuery) -> Json<AuthMethods> {
-    let methods = api.identity.methods().into_iter().map(Method::as_str).collect();
+    let login = api.identity.login();
     Json(AuthMethods {
         required: !api.identity.is_open(),
-        methods,
-        login_url: None,
-        login_name: None,
-        logout_url: None,
+        methods: api.identity.methods().into_iter().map(Method::as_str).collect(),
+        login_url: login.map(|_| "/auth/login"),
+        login_name: login.map(|login| login.name().to_owned()),
+        logout_url: login.map(|_| "/auth/logout"),
+        session_header: login.map(|_| "X-Fleetbeat-Request"),
     })
 }

@@ -5,12 +5,14 @@ use std::{path::Path, sync::Arc};
 use anyhow::Context;
 use chrono::TimeDelta;
 use fleetbeat_actors::ports::Clock;
+use secrecy::SecretString;
 
 use crate::{
     config::{AuthGateway, AuthGrant, AuthOidc, Settings},
+    hub::Reviews,
     identity::{
-        Gateway, Grant, Grants, Identity, Keyring, Scope, first_token,
-        oidc::{Oidc, OidcRules, Provider, Wire},
+        Gateway, Grant, Grants, Identity, Keyring, Kubernetes, Scope, Sessions, first_token,
+        oidc::{Login, LoginRules, Oidc, OidcRules, Provider, Wire},
     },
     store::Store,
 };
@@ -26,7 +28,15 @@ pub(super) async fn identity(
         identity = identity.with_tokens(Arc::new(keyring(&settings.data_dir, store, clock).await?));
     }
     if auth.oidc.is_on() {
-        identity = identity.with_oidc(Arc::new(oidc(&auth.oidc, clock)?));
+        let oidc = Arc::new(oidc(&auth.oidc, clock)?);
+        if auth.oidc.is_login_on() {
+            let login = login(&auth.oidc, Arc::clone(&oidc), store, clock).await?;
+            identity = identity.with_login(Arc::new(login));
+        }
+        identity = identity.with_oidc(oidc);
+    }
+    if auth.kubernetes.enabled {
+        identity = identity.with_kubernetes(Arc::new(kubernetes(settings, clock).await?));
     }
     if auth.gateway.is_on() {
         identity = identity.with_gateway(Arc::new(gateway(&auth.gateway)?));
@@ -56,6 +66,43 @@ fn oidc(set: &AuthOidc, clock: &Arc<dyn Clock>) -> anyhow::Result<Oidc> {
     };
     let provider = Arc::new(Provider::new(set.issuer.clone(), wire, Arc::clone(clock)));
     Ok(Oidc::new(provider, Arc::clone(clock), rules, grants("auth.oidc.grants", &set.grants)?))
+}
+
+async fn login(
+    set: &AuthOidc,
+    oidc: Arc<Oidc>,
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+) -> anyhow::Result<Login> {
+    let life = TimeDelta::hours(i64::from(set.session_hours));
+    let sessions = Sessions::load(Arc::clone(store), Arc::clone(clock), life).await;
+    let sessions = sessions.context("the sessions cannot be read")?;
+    let rules = LoginRules {
+        client_id: set.client_id.clone(),
+        client_secret: client_secret(set).context("auth.oidc.client_secret_file")?,
+        scopes: set.scopes.clone(),
+        public_url: set.public_url.parse().context("auth.oidc.public_url")?,
+        name: set.login_name.clone(),
+    };
+    Login::new(oidc, Arc::new(sessions), Arc::clone(clock), rules)
+}
+
+fn client_secret(set: &AuthOidc) -> anyhow::Result<Option<SecretString>> {
+    if set.client_secret_file.as_os_str().is_empty() {
+        return Ok(set.client_secret.secret());
+    }
+    let text = std::fs::read_to_string(&set.client_secret_file)?;
+    let secret = text.trim();
+    anyhow::ensure!(!secret.is_empty() && secret.len() <= 4_096, "the file holds no secret");
+    Ok(Some(secret.into()))
+}
+
+async fn kubernetes(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Kubernetes> {
+    let set = &settings.auth.kubernetes;
+    let hub = super::hub::needed_by("auth.kubernetes.enabled", settings).await?;
+    let reviews = Reviews::new(Arc::new(hub), Arc::clone(clock));
+    let grants = grants("auth.kubernetes.grants", &set.grants)?;
+    Ok(Kubernetes::new(reviews, Arc::clone(clock), set.audience.clone(), grants))
 }
 
 fn gateway(set: &AuthGateway) -> anyhow::Result<Gateway> {

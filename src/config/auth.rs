@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-use super::durations::seconds;
+use super::{durations::seconds, hidden::Hidden};
 
 /// Who may call the API.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -14,6 +14,8 @@ pub struct Auth {
     pub tokens: AuthTokens,
     /// An OpenID issuer.
     pub oidc: AuthOidc,
+    /// Tokens that the hub's Kubernetes knows.
+    pub kubernetes: AuthKubernetes,
     /// A gateway in front.
     pub gateway: AuthGateway,
 }
@@ -21,7 +23,7 @@ pub struct Auth {
 impl Auth {
     /// Is any method on?
     pub fn is_on(&self) -> bool {
-        self.tokens.enabled || self.oidc.is_on() || self.gateway.is_on()
+        self.tokens.enabled || self.oidc.is_on() || self.kubernetes.enabled || self.gateway.is_on()
     }
 }
 
@@ -72,6 +74,20 @@ pub struct AuthOidc {
     pub grants: Vec<AuthGrant>,
     /// PEM file of authorities trusted for the issuer in place of the system's own; empty for those.
     pub ca_file: PathBuf,
+    /// Our name at the issuer; empty: browsers cannot sign in.
+    pub client_id: String,
+    /// Our secret there.
+    pub client_secret: Hidden,
+    /// File of it.
+    pub client_secret_file: PathBuf,
+    /// What is asked for when a browser signs in.
+    pub scopes: Vec<String>,
+    /// Where browsers reach fleetbeat.
+    pub public_url: String,
+    /// What people call the issuer.
+    pub login_name: String,
+    /// How long a browser's session lasts.
+    pub session_hours: u32,
 }
 
 impl AuthOidc {
@@ -79,6 +95,23 @@ impl AuthOidc {
     pub fn is_on(&self) -> bool {
         !self.issuer.is_empty()
     }
+
+    /// Can browsers sign in?
+    pub fn is_login_on(&self) -> bool {
+        self.is_on() && !self.client_id.is_empty()
+    }
+}
+
+/// Tokens that the hub's Kubernetes knows.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthKubernetes {
+    /// Whether they are accepted.
+    pub enabled: bool,
+    /// For whom they have to be.
+    pub audience: String,
+    /// What groups may do and see.
+    pub grants: Vec<AuthGrant>,
 }
 
 /// A gateway in front.

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use auth::{Auth, AuthGateway, AuthGrant, AuthOidc, AuthTokens};
+pub use auth::{Auth, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthTokens};
 pub use connection_url::ConnectionUrl;
 pub use edge::{CircuitBreaker, Limits, Tracing};
 pub use hidden::Hidden;

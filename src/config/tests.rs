@@ -272,14 +272,15 @@ fn every_method_of_auth_opens_other_addresses_and_none_of_them_says_what_to_set(
         Settings::load(&environment(&[&outside, pairs].concat()))
     };
     let told = load(&[]).unwrap_err().to_string();
-    for key in ["auth.tokens.enabled", "auth.oidc.issuer", "auth.gateway.client_names", "auth.gateway.unix_socket"] {
-        assert!(told.contains(key), "{told}");
+    for key in ["tokens.enabled", "oidc.issuer", "kubernetes.enabled", "gateway.client_names", "gateway.unix_socket"] {
+        assert!(told.contains(&format!("auth.{key}")), "{told}");
     }
     let grants = r#"[{group: "*", role: viewer}]"#;
     load(&[("FLEETBEAT__AUTH__TOKENS__ENABLED", "true")]).unwrap();
     let socket = [("FLEETBEAT__AUTH__GATEWAY__UNIX_SOCKET", "true"), ("FLEETBEAT__AUTH__GATEWAY__GRANTS", grants)];
     assert!(load(&socket).unwrap_err().to_string().contains("server.also_listen"));
     load(&[&socket[..], &[("FLEETBEAT__SERVER__ALSO_LISTEN", "unix:/run/fleetbeat.sock")]].concat()).unwrap();
+    load(&[("FLEETBEAT__AUTH__KUBERNETES__ENABLED", "true"), ("FLEETBEAT__AUTH__KUBERNETES__GRANTS", grants)]).unwrap();
     load(&[
         ("FLEETBEAT__AUTH__OIDC__ISSUER", "https://issuer.example"),
         ("FLEETBEAT__AUTH__OIDC__AUDIENCES", "fleetbeat"),

@@ -102,8 +102,8 @@ impl Checks<'_> {
                 key,
                 format!(
                     "refuses to listen on {address}: authentication is not configured, so only loopback addresses \
-                     (127.0.0.1, [::1]) are allowed; to listen there, set auth.tokens.enabled to true, or auth.oidc.issuer, \
-                     auth.gateway.client_names or auth.gateway.unix_socket"
+                     (127.0.0.1, [::1]) are allowed; to listen there, set auth.tokens.enabled to true, or auth.kubernetes.enabled \
+                     to true, or auth.oidc.issuer, auth.gateway.client_names or auth.gateway.unix_socket"
                 ),
             );
         }

@@ -45,8 +45,10 @@ pub(super) enum Standing {
     Open,
     /// On a token of the keyring.
     Token(Uuid),
-    /// On a proof that is not asked about again; until its end, where it has one.
-    Proof,
+    /// On a session of a browser, by the hash of its id.
+    Session([u8; 32]),
+    /// On a proof that is not asked about again; until a time, where it has an end.
+    Until(Option<DateTime<Utc>>),
 }
 
 /// What a method other than tokens found out about a caller.
@@ -123,8 +125,18 @@ impl Caller {
             role: proved.role,
             scope: Arc::new(proved.scope),
             expires_at: proved.expires_at,
-            standing: Standing::Proof,
+            standing: Standing::Until(proved.expires_at),
         }
+    }
+
+    /// Somebody in a browser that signed in.
+    pub(super) fn of_session(proved: Proved<'_>, hash: [u8; 32]) -> Self {
+        Self { standing: Standing::Session(hash), ..Self::proved(proved) }
+    }
+
+    /// The same; what they begin ends then.
+    pub(super) fn until(self, end: DateTime<Utc>) -> Self {
+        Self { standing: Standing::Until(Some(end)), ..self }
     }
 
     /// What `created_by` says; nothing where nobody proved anything.

@@ -5,13 +5,19 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::{Caller, Gateway, Keyring, Knock, Method, Presented, Unknown, caller::Standing, oidc::Oidc};
+use super::{
+    Caller, Gateway, Keyring, Knock, Kubernetes, Method, Presented, Unknown,
+    caller::Standing,
+    oidc::{Login, Oidc},
+};
 
 /// The methods that are set.
 #[derive(Clone, Default)]
 pub struct Identity {
     keyring: Option<Arc<Keyring>>,
     oidc: Option<Arc<Oidc>>,
+    login: Option<Arc<Login>>,
+    kubernetes: Option<Arc<Kubernetes>>,
     gateway: Option<Arc<Gateway>>,
 }
 
@@ -35,6 +41,20 @@ impl Identity {
         self
     }
 
+    /// Lets browsers sign in at that issuer, too.
+    #[must_use]
+    pub fn with_login(mut self, login: Arc<Login>) -> Self {
+        self.login = Some(login);
+        self
+    }
+
+    /// Accepts bearer tokens that the hub's Kubernetes knows, too.
+    #[must_use]
+    pub fn with_kubernetes(mut self, kubernetes: Arc<Kubernetes>) -> Self {
+        self.kubernetes = Some(kubernetes);
+        self
+    }
+
     /// Believes a gateway, too.
     #[must_use]
     pub fn with_gateway(mut self, gateway: Arc<Gateway>) -> Self {
@@ -45,6 +65,11 @@ impl Identity {
     /// The tokens, where they are accepted.
     pub fn keyring(&self) -> Option<&Arc<Keyring>> {
         self.keyring.as_ref()
+    }
+
+    /// The way in for browsers, where there is one.
+    pub fn login(&self) -> Option<&Arc<Login>> {
+        self.login.as_ref()
     }
 
     /// Keeps what it knows fresh, for ever.
@@ -61,7 +86,13 @@ impl Identity {
                 None => std::future::pending().await,
             }
         };
-        tokio::join!(keyring, oidc);
+        let login = async {
+            match &self.login {
+                Some(login) => login.keep_fresh().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::join!(keyring, oidc, login);
     }
 
     /// Is no method set?
@@ -74,12 +105,15 @@ impl Identity {
         let set = [
             (Method::Token, self.keyring.is_some()),
             (Method::Oidc, self.oidc.is_some()),
+            (Method::Session, self.login.is_some()),
+            (Method::Kubernetes, self.kubernetes.is_some()),
             (Method::Gateway, self.gateway.is_some()),
         ];
         set.into_iter().filter(|(_, is_set)| *is_set).map(|(method, _)| method).collect()
     }
 
-    /// Whose request is this? A proved gateway speaks for its users, and only so; anybody else shows a bearer token.
+    /// Whose request is this? A proved gateway speaks for its users, and only so; anybody else shows a bearer token, or
+    /// else the session of a browser.
     ///
     /// # Errors
     /// [`Unknown`]: the same for every reason, so that nobody learns which part was right.
@@ -90,11 +124,14 @@ impl Identity {
         if let Some(gateway) = self.gateway.as_ref().filter(|gateway| gateway.is_proved_by(knock.peer)) {
             return gateway.identify(knock.headers);
         }
-        let bearer = knock.bearer()?.ok_or(Unknown::Nobody)?;
-        self.identify_bearer(bearer).await
+        if let Some(bearer) = knock.bearer()? {
+            return self.identify_bearer(bearer).await;
+        }
+        let session = self.login.as_ref().map(|login| login.identify(knock)).transpose()?;
+        session.flatten().ok_or(Unknown::Nobody)
     }
 
-    /// Whose bearer token is this? Its look decides who is asked: a token of ours, or the issuer.
+    /// Whose bearer token is this? Its look decides who is asked: us, the issuer that it names, or else the hub.
     ///
     /// # Errors
     /// [`Unknown`], as for [`Identity::identify`].
@@ -108,7 +145,10 @@ impl Identity {
         }
         match &self.oidc {
             Some(oidc) if oidc.is_named_by(bearer) => oidc.identify(bearer).await,
-            _ => Err(Unknown::Refused),
+            _ => match &self.kubernetes {
+                Some(kubernetes) => kubernetes.identify(bearer).await,
+                None => Err(Unknown::Refused),
+            },
         }
     }
 
@@ -117,7 +157,8 @@ impl Identity {
         match caller.standing {
             Standing::Open => self.is_open(),
             Standing::Token(id) => self.keyring.as_ref().is_some_and(|keyring| keyring.holds(id)),
-            Standing::Proof => caller.expires_at.is_none_or(|end| now < end),
+            Standing::Session(hash) => self.login.as_ref().is_some_and(|login| login.holds(&hash)),
+            Standing::Until(end) => end.is_none_or(|end| now < end),
         }
     }
 }

@@ -135,6 +135,39 @@ pub struct StoredToken {
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
+/// A session of a browser as the store keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredSession {
+    /// SHA-256 of its id.
+    pub hash: [u8; 32],
+    /// Whose, as the issuer says.
+    pub subject: String,
+    /// What people call them.
+    pub name: String,
+    /// Their groups, as JSON.
+    pub groups: String,
+    /// When it began.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Where sessions of browsers are kept.
+#[async_trait]
+pub trait SessionRows: Send + Sync + 'static {
+    /// All of them, the oldest first.
+    async fn sessions(&self) -> Result<Vec<StoredSession>, StoreError>;
+
+    /// Keeps a new one.
+    async fn insert_session(&self, session: &StoredSession) -> Result<(), StoreError>;
+
+    /// Removes one. False when there is none.
+    async fn delete_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError>;
+
+    /// Removes those that are over; how many those were.
+    async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError>;
+}
+
 /// Where tokens of the API are kept.
 #[async_trait]
 pub trait Keys: Send + Sync + 'static {
@@ -215,7 +248,7 @@ pub trait AuditLog: Send + Sync + 'static {
 /// The store. A change made for somebody takes the entries of the audit log that tell of it; none is for what the engine does of
 /// itself. Every method returns within the store's own time limits (2 s by default), whatever the server does.
 #[async_trait]
-pub trait Store: Roll + Ledger + EventLog + Keys + AuditLog {
+pub trait Store: Roll + Ledger + EventLog + Keys + SessionRows + AuditLog {
     /// Registers clusters with the events that tell of it, all in one transaction.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ pub(super) const SQLITE: &[Script] = &[
     (3, "API tokens", include_str!("../../migrations/sqlite/0003_api_tokens.sql")),
     (4, "audit", include_str!("../../migrations/sqlite/0004_audit.sql")),
     (5, "discoveries", include_str!("../../migrations/sqlite/0005_discoveries.sql")),
+    (7, "login sessions", include_str!("../../migrations/sqlite/0007_login_sessions.sql")),
 ];
 
 /// Migrations of PostgreSQL.
@@ -27,6 +28,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (3, "API tokens", include_str!("../../migrations/postgres/0003_api_tokens.sql")),
     (4, "audit", include_str!("../../migrations/postgres/0004_audit.sql")),
     (5, "discoveries", include_str!("../../migrations/postgres/0005_discoveries.sql")),
+    (7, "login sessions", include_str!("../../migrations/postgres/0007_login_sessions.sql")),
 ];
 
 /// A migrator for one backend.

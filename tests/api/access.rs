@@ -18,12 +18,12 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    doors::{Door, Doors, Entrance},
+    doors::{Door, Doors, Entrance, SESSION},
     house::{Answer, House},
 };
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 43] = [
+const TABLE: [(&str, &str, &str); 46] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
@@ -32,6 +32,9 @@ const TABLE: [(&str, &str, &str); 43] = [
     ("GET", "/metrics", "viewer"),
     ("GET", "/api/v1/whoami", "viewer"),
     ("GET", "/api/v1/auth/methods", "none"),
+    ("GET", "/auth/login", "none"),
+    ("GET", "/auth/callback", "none"),
+    ("POST", "/auth/logout", "viewer"),
     ("GET", "/api/v1/clusters", "viewer"),
     ("POST", "/api/v1/clusters", "operator"),
     ("POST", "/api/v1/clusters:import", "operator"),
@@ -148,7 +151,7 @@ impl Fleet {
         let request = entrance.dress(request, body_of(method, path));
         let response = entrance.router.clone().oneshot(request).await.unwrap();
         let status = response.status();
-        if status.is_success() {
+        if status.is_success() || status.is_redirection() {
             // Live streams do not end.
             return (status, String::new());
         }
@@ -213,13 +216,15 @@ async fn the_table_and_the_document_name_the_same_routes_and_roles() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_route_refuses_strangers() {
     let fleet = Fleet::new().await;
-    let router = fleet.house.router_with(fleet.doors.all(&fleet.house), None);
+    let router = fleet.house.router_with(fleet.doors.all(&fleet.house).await, None);
     let forged = format!("fbt_{}_{}", uuid::Uuid::now_v7().simple(), "0".repeat(64));
     let bare = || Entrance::bare(router.clone());
     let mut strangers = vec![bare(), bare().showing("x-user-id", "ada").showing("x-user-groups", "team")];
     strangers.push(strangers[1].clone().showing("x-cluster-access", "*").proved_as("somebody.example"));
+    strangers.push(bare().showing("cookie", &format!("{SESSION}={}", "0".repeat(64))));
     strangers.extend([&forged, "", "eyJhbGciOiJub25lIn0.e30."].map(|token| Entrance::bearing(router.clone(), token)));
-    for (method, path, need) in TABLE {
+    // Who comes back from the issuer without having begun is refused, too.
+    for (method, path, need) in TABLE.into_iter().filter(|(_, path, _)| *path != "/auth/callback") {
         let path = fleet.path(path, Object::Mine);
         for (at, stranger) in strangers.iter().enumerate() {
             let (status, _) = fleet.ask(stranger, method, &path).await;
@@ -256,6 +261,17 @@ async fn every_route_obeys_behind(door: Door) {
                         assert_eq!(status, StatusCode::FORBIDDEN, "{case}");
                     } else if path.starts_with("/api/v1/tokens") && door != Door::Token {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "none here: {case}");
+                    } else if path.starts_with("/auth/") && door != Door::Session {
+                        assert_eq!(
+                            (status, code.as_str()),
+                            (StatusCode::NOT_FOUND, "NOT_FOUND"),
+                            "no browsers: {case}"
+                        );
+                    } else if path.starts_with("/auth/") {
+                        let expected = [("/auth/login", 302), ("/auth/callback", 401), ("/auth/logout", 204)];
+                        assert!(expected.contains(&(path, status.as_u16())), "{case}");
+                        // The session may be over.
+                        entered.clear();
                     } else if (method, path, sight) == ("POST", "/api/v1/clusters", Sight::Ids) {
                         assert_eq!(status, StatusCode::FORBIDDEN, "a new cluster is in nobody's list of ids: {case}");
                     } else if about_a_cluster && hidden {
@@ -292,6 +308,10 @@ async fn nothing_readable_mentions_a_cluster_out_of_scope() {
 async fn nothing_mentions(fleet: &Fleet, all: &Entrance, some: &Entrance, case: &str) {
     for (_, path, _) in TABLE.iter().filter(|(method, path, _)| *method == "GET" && *path != LIVE) {
         let path = fleet.path(path, Object::Mine);
+        // A browser is sent away, or refused.
+        if path.starts_with("/auth/") {
+            continue;
+        }
         let text = fleet.look(some, &path).await.text();
         assert!(!text.contains("theirs") && !text.contains(&fleet.theirs), "{path} as {case}: {text}");
     }
@@ -331,7 +351,11 @@ async fn what_a_caller_makes_says_so_and_whoami_tells_the_rest() {
     assert_eq!(who["scope"], json!({ "label_selector": "team=blue" }));
     let made = fleet.house.as_bearer(&token, "POST", "/api/v1/clusters", cluster("made", "blue")).await;
     assert_eq!(made.json()["created_by"], who["id"], "{}", made.text());
-    for (door, id) in [(Door::Oidc, "oidc:ada"), (Door::Gateway, "gateway:ada@example.com")] {
+    for (door, id) in [
+        (Door::Oidc, "oidc:ada"),
+        (Door::Kubernetes, "kubernetes:system:serviceaccount:x:ada"),
+        (Door::Gateway, "gateway:ada@example.com"),
+    ] {
         let entrance = fleet.enter(door, Role::Operator, Sight::Everything).await;
         assert_eq!(fleet.look(&entrance, "/api/v1/whoami").await.json()["id"], id);
         let made = fleet
@@ -340,6 +364,50 @@ async fn what_a_caller_makes_says_so_and_whoami_tells_the_rest() {
             .await;
         assert_eq!(made.json()["created_by"], id, "{}", made.text());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_changes_nothing_for_another_site() {
+    let fleet = Fleet::new().await;
+    let grants = vec![crate::doors::grant("team", Role::Admin, Scope::Everything)];
+    let (login, id) = fleet.doors.login(&fleet.house, grants).await;
+    let router = fleet.house.router_with(fleetbeat::identity::Identity::open().with_login(login), None);
+    let browser = || Entrance::bare(router.clone()).showing("cookie", &format!("{SESSION}={id}"));
+    let ours = || browser().showing("x-fleetbeat-request", "1");
+    for (case, entrance, expected) in [
+        ("without the header", browser(), 403),
+        ("without the header, from here", browser().showing("origin", "https://fleet.example"), 403),
+        ("from elsewhere", ours().showing("origin", "https://evil.example"), 403),
+        ("from nowhere", ours().showing("origin", "null"), 403),
+        (
+            "from two places",
+            ours().showing("origin", "https://fleet.example").showing("origin", "https://evil.example"),
+            403,
+        ),
+        ("cross-site", ours().showing("sec-fetch-site", "cross-site"), 403),
+        ("same-site only", ours().showing("sec-fetch-site", "same-site"), 403),
+        ("from here", ours().showing("origin", "https://fleet.example").showing("sec-fetch-site", "same-origin"), 200),
+        ("from a tool", ours(), 200),
+        ("two sessions", ours().showing("cookie", &format!("{SESSION}={id}")), 401),
+        (
+            "under a plain name",
+            Entrance::bare(router.clone()).showing("cookie", &format!("fleetbeat-session={id}")),
+            401,
+        ),
+    ] {
+        let path = format!("/api/v1/clusters/{}", fleet.mine);
+        let (status, _) = fleet.ask(&entrance, "PATCH", &path).await;
+        assert_eq!(status.as_u16(), expected, "{case}");
+    }
+    assert_eq!(fleet.ask(&browser(), "GET", "/api/v1/clusters").await.0, StatusCode::OK, "reading needs no header");
+    let who = fleet.look(&browser(), "/api/v1/whoami").await.json();
+    assert_eq!((&who["id"], &who["method"]), (&json!("oidc:ada"), &json!("session")));
+    let left = fleet.house.as_entered(&ours(), "POST", "/auth/logout", Value::Null).await;
+    assert!(
+        left.header("set-cookie")
+            .starts_with(&format!("{SESSION}=; Path=/; Max-Age=0; HttpOnly; SameSite=Lax; Secure"))
+    );
+    assert_eq!(fleet.ask(&browser(), "GET", "/api/v1/clusters").await.0, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

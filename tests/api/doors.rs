@@ -8,11 +8,15 @@ use axum::{
     http::{Request, request::Builder},
 };
 use chrono::TimeDelta;
-use fleetbeat::identity::{
-    Gateway, Grant, Grants, Identity, Peer, Role, Scope,
-    oidc::{ALGORITHMS, Oidc, OidcRules, Provider, Wire},
+use fleetbeat::{
+    hub::{AskHub, HubError, Review, Reviewed, Reviews},
+    identity::{
+        Gateway, Grant, Grants, Identity, Kubernetes, Peer, Person, Role, Scope, Sessions,
+        oidc::{ALGORITHMS, Login, LoginRules, Oidc, OidcRules, Provider, Wire},
+    },
 };
 use fleetbeat_actors::ports::Clock;
+use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     house::House,
@@ -21,6 +25,10 @@ use crate::{
 
 /// The group that every test's caller is in.
 const GROUP: &str = "team";
+/// A token that the hub knows.
+const HUB_TOKEN: &str = "sha256~a-token-of-openshift";
+/// The cookie of a session.
+pub const SESSION: &str = "__Host-fleetbeat-session";
 /// The name in a gateway's certificate.
 const GATEWAY: &str = "gateway.example";
 
@@ -31,13 +39,17 @@ pub enum Door {
     Token,
     /// A token of an OpenID issuer.
     Oidc,
+    /// A browser that signed in there.
+    Session,
+    /// A token that the hub's Kubernetes knows.
+    Kubernetes,
     /// The word of a gateway.
     Gateway,
 }
 
 impl Door {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Token, Self::Oidc, Self::Gateway];
+    pub const ALL: [Self; 5] = [Self::Token, Self::Oidc, Self::Session, Self::Kubernetes, Self::Gateway];
 }
 
 /// Somebody who came in, or tries to.
@@ -111,6 +123,17 @@ impl Doors {
                 let router = house.router_with(Identity::open().with_oidc(oidc), None);
                 Entrance::bearing(router, &self.issuer.token(now(house), "ada", &["others", GROUP]))
             }
+            Door::Session => {
+                let (login, id) = self.login(house, vec![grant(GROUP, role, scope)]).await;
+                let router = house.router_with(Identity::open().with_login(login), None);
+                let cookie = format!("{SESSION}={id}");
+                Entrance::bare(router).showing("cookie", &cookie).showing("x-fleetbeat-request", "1")
+            }
+            Door::Kubernetes => {
+                let kubernetes = kubernetes(house, vec![grant(GROUP, role, scope)]);
+                let router = house.router_with(Identity::open().with_kubernetes(kubernetes), None);
+                Entrance::bearing(router, HUB_TOKEN)
+            }
             Door::Gateway => {
                 let router = house.router_with(Identity::open().with_gateway(gateway(role)), None);
                 let entrance = Entrance::bare(router).proved_as(GATEWAY).showing("x-user-id", "ada@example.com");
@@ -125,11 +148,30 @@ impl Doors {
         Arc::new(Oidc::new(provider, clock, rules(), Grants::new(grants)))
     }
 
+    /// Browsers may sign in at the issuer, and one did: the id of its session.
+    pub async fn login(&self, house: &House, grants: Vec<Grant>) -> (Arc<Login>, String) {
+        let (store, clock) = (Arc::clone(&house.store), Arc::clone(&house.clock));
+        let sessions = Arc::new(Sessions::load(store, Arc::clone(&clock), TimeDelta::hours(1)).await.unwrap());
+        let groups = vec!["others".to_owned(), GROUP.to_owned()];
+        let person = Person { subject: "ada".to_owned(), name: "Ada".to_owned(), groups };
+        let id = sessions.begin(&person).await.unwrap().expose_secret().to_owned();
+        let rules = LoginRules {
+            client_id: "fleetbeat".to_owned(),
+            client_secret: None,
+            scopes: vec!["openid".to_owned()],
+            public_url: "https://fleet.example".parse().unwrap(),
+            name: "Single sign-on".to_owned(),
+        };
+        (Arc::new(Login::new(self.oidc(house, grants), sessions, clock, rules).unwrap()), id)
+    }
+
     /// Every method at once, all for administrators.
-    pub fn all(&self, house: &House) -> Identity {
-        let oidc = self.oidc(house, vec![grant(GROUP, Role::Admin, Scope::Everything)]);
-        let identity = Identity::open().with_tokens(Arc::clone(&house.keyring));
-        identity.with_oidc(oidc).with_gateway(gateway(Role::Admin))
+    pub async fn all(&self, house: &House) -> Identity {
+        let grants = || vec![grant(GROUP, Role::Admin, Scope::Everything)];
+        let (login, _) = self.login(house, grants()).await;
+        let identity = Identity::open().with_tokens(Arc::clone(&house.keyring)).with_login(login);
+        let identity = identity.with_oidc(self.oidc(house, grants())).with_kubernetes(kubernetes(house, grants()));
+        identity.with_gateway(gateway(Role::Admin))
     }
 }
 
@@ -141,6 +183,25 @@ pub fn now(house: &House) -> i64 {
 /// The word of a grant.
 pub fn grant(group: &str, role: Role, scope: Scope) -> Grant {
     Grant { group: group.to_owned(), role, scope }
+}
+
+/// A hub that knows one token.
+struct FakeHub;
+
+#[async_trait::async_trait]
+impl AskHub for FakeHub {
+    async fn ask(&self, token: &SecretString, audience: &str) -> Result<Review, HubError> {
+        if token.expose_secret() != HUB_TOKEN || audience != "fleetbeat" {
+            return Ok(Review::Refused);
+        }
+        let groups = vec!["system:authenticated".to_owned(), GROUP.to_owned()];
+        Ok(Review::Accepted(Arc::new(Reviewed { user: "system:serviceaccount:x:ada".to_owned(), uid: None, groups })))
+    }
+}
+
+fn kubernetes(house: &House, grants: Vec<Grant>) -> Arc<Kubernetes> {
+    let reviews = Reviews::new(Arc::new(FakeHub), Arc::clone(&house.clock));
+    Arc::new(Kubernetes::new(reviews, Arc::clone(&house.clock), "fleetbeat".to_owned(), Grants::new(grants)))
 }
 
 fn gateway(role: Role) -> Arc<Gateway> {

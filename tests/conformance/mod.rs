@@ -11,5 +11,6 @@ pub mod log;
 pub mod opening;
 pub mod roll;
 pub mod sample;
+pub mod sessions;
 
 pub use backend::Backend;

@@ -19,6 +19,15 @@ impl Checks<'_> {
         if auth.oidc.is_on() {
             self.oidc(&auth.oidc);
         }
+        if auth.oidc.is_login_on() {
+            self.login(&auth.oidc);
+        }
+        if auth.kubernetes.enabled {
+            if auth.kubernetes.audience.trim().is_empty() {
+                self.refuse("auth.kubernetes.audience", "must name for whom tokens have to be made");
+            }
+            self.grants("auth.kubernetes.grants", &auth.kubernetes.grants);
+        }
         if auth.gateway.is_on() {
             self.gateway(settings, &auth.gateway);
         }
@@ -45,6 +54,21 @@ impl Checks<'_> {
             }
         }
         self.grants("auth.oidc.grants", &oidc.grants);
+    }
+
+    fn login(&mut self, oidc: &AuthOidc) {
+        self.address("auth.oidc.public_url", &oidc.public_url);
+        if Url::parse(&oidc.public_url).is_ok_and(|url| url.path() != "/") {
+            self.refuse("auth.oidc.public_url", "must be scheme, host and port only");
+        }
+        let word = |scope: &String| !scope.is_empty() && scope.bytes().all(|byte| byte.is_ascii_graphic());
+        if !oidc.scopes.iter().any(|scope| scope == "openid") || !oidc.scopes.iter().all(word) {
+            self.refuse("auth.oidc.scopes", "must be words, `openid` among them");
+        }
+        if oidc.client_secret.secret().is_some() && !oidc.client_secret_file.as_os_str().is_empty() {
+            self.refuse("auth.oidc.client_secret", "set this or `auth.oidc.client_secret_file`, not both");
+        }
+        self.within("auth.oidc.session_hours", oidc.session_hours, 1, 24 * 30);
     }
 
     fn gateway(&mut self, settings: &Settings, gateway: &AuthGateway) {

@@ -69,6 +69,13 @@ impl Claims {
         self.0.get("iss").and_then(Value::as_str) == Some(issuer)
     }
 
+    /// Is it for this client: one of several audiences only when it was asked for by it?
+    pub fn is_for_client(&self, client: &str) -> bool {
+        let party = self.0.get("azp").map(|party| party.as_str() == Some(client));
+        let several = self.0.get("aud").and_then(Value::as_array).is_some_and(|audiences| audiences.len() > 1);
+        party.unwrap_or(!several)
+    }
+
     /// The groups under a name, or under names joined by dots; a list of texts, or one text.
     pub fn groups(&self, name: &str) -> Vec<String> {
         let nested = || {
@@ -146,5 +153,13 @@ mod tests {
         for wrong in [json!({}), json!({ "sub": "" }), json!({ "sub": 1 }), json!({ "sub": "a\nb" })] {
             assert_eq!(claims(wrong).subject(), Err(Unknown::Refused));
         }
+    }
+
+    #[test]
+    fn one_of_several_audiences_is_the_client_only_when_it_asked() {
+        assert!(claims(json!({ "aud": "me" })).is_for_client("me"));
+        assert!(!claims(json!({ "aud": ["me", "other"] })).is_for_client("me"));
+        assert!(claims(json!({ "aud": ["me", "other"], "azp": "me" })).is_for_client("me"));
+        assert!(!claims(json!({ "aud": "me", "azp": "other" })).is_for_client("me"));
     }
 }

@@ -2,6 +2,7 @@
 
 mod claims;
 mod keys;
+mod login;
 mod provider;
 mod wire;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use keys::ALGORITHMS;
+pub use login::{FROM_DASHBOARD, Login, LoginError, LoginRules, MAX_RETURN, Sent, is_way_back};
 pub use provider::Provider;
 pub use wire::{Wire, WireError, may_be_asked};
 
@@ -22,7 +24,7 @@ use self::{
     claims::{Claims, Times},
     keys::MAX_KID,
 };
-use super::{Caller, Grants, Method, Unknown, caller::Proved};
+use super::{Caller, Grants, Method, Person, Unknown, caller::Proved};
 
 /// Longest token, bytes.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -85,6 +87,18 @@ impl Oidc {
         let name = claims.text(&self.rules.name_claim).unwrap_or(subject);
         let expires_at = Some(expires_at);
         Ok(Caller::proved(Proved { method: Method::Oidc, subject, name, role, scope, expires_at }))
+    }
+
+    /// Whom an identity token is about that a client got for a nonce.
+    async fn person(&self, token: &str, client: &str, nonce: &str) -> Result<Person, Unknown> {
+        let claims = self.prove(token, &[client.to_owned()]).await?;
+        claims.end(self.times(false))?;
+        if claims.text("nonce") != Some(nonce) || !claims.is_for_client(client) {
+            return Err(Unknown::Refused);
+        }
+        let subject = claims.subject()?.to_owned();
+        let name = claims.text(&self.rules.name_claim).unwrap_or(&subject).to_owned();
+        Ok(Person { name, groups: claims.groups(&self.rules.groups_claim), subject })
     }
 
     /// Keeps the issuer's keys fresh, for ever.

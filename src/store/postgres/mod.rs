@@ -11,6 +11,7 @@ mod history;
 mod keys;
 mod ledger;
 mod pool;
+mod sessions;
 mod sole;
 mod translate;
 
@@ -31,8 +32,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery,
-        StoredToken, StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, Store,
+        StoredDiscovery, StoredSession, StoredToken, StoredTransition,
     },
     failure::Commit,
     options::{OpenError, StoreOptions},
@@ -190,6 +191,25 @@ impl AuditLog for PostgresStore {
 
     async fn prune_audit(&self, before: DateTime<Utc>, batch: u32, now: DateTime<Utc>) -> Result<u64, StoreError> {
         write!(self, |connection| audit::prune(connection, before, batch, now))
+    }
+}
+
+#[async_trait]
+impl SessionRows for PostgresStore {
+    async fn sessions(&self) -> Result<Vec<StoredSession>, StoreError> {
+        call!(self, |connection| sessions::all(connection))
+    }
+
+    async fn insert_session(&self, session: &StoredSession) -> Result<(), StoreError> {
+        write!(self, |connection| sessions::insert(connection, session))
+    }
+
+    async fn delete_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+        write!(self, |connection| sessions::delete(connection, hash))
+    }
+
+    async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        write!(self, |connection| sessions::delete_over(connection, now))
     }
 }
 

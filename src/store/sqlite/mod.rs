@@ -9,6 +9,7 @@ mod events;
 mod history;
 mod keys;
 mod ledger;
+mod sessions;
 
 use std::{path::Path, sync::Arc};
 
@@ -27,8 +28,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, Store, StoredDiscovery,
-        StoredToken, StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, Store,
+        StoredDiscovery, StoredSession, StoredToken, StoredTransition,
     },
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
@@ -154,6 +155,25 @@ impl AuditLog for SqliteStore {
 
     async fn prune_audit(&self, before: DateTime<Utc>, batch: u32, now: DateTime<Utc>) -> Result<u64, StoreError> {
         write!(self, |writer| audit::prune(writer, before, batch, now))
+    }
+}
+
+#[async_trait]
+impl SessionRows for SqliteStore {
+    async fn sessions(&self) -> Result<Vec<StoredSession>, StoreError> {
+        self.database.read(sessions::all(&self.database.readers)).await
+    }
+
+    async fn insert_session(&self, session: &StoredSession) -> Result<(), StoreError> {
+        write!(self, |writer| sessions::insert(writer, session))
+    }
+
+    async fn delete_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
+        write!(self, |writer| sessions::delete(writer, hash))
+    }
+
+    async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        write!(self, |writer| sessions::delete_over(writer, now))
     }
 }
 

@@ -1,0 +1,277 @@
+//! Callers of the real binary who are known elsewhere: at an issuer, at a hub, to a gateway.
+#![cfg(test)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Answer, Client, Issuer, KubeApiserver, Product, Running, Scratch, eventually, free_port, issuer};
+
+/// A product that believes an issuer, and its own address.
+async fn product(issuer: &Issuer) -> Product {
+    let mut product = Product::new();
+    // Where the product's own files are: it lives as long as those.
+    let authority = product.data_dir().with_file_name("issuer.crt");
+    std::fs::write(&authority, issuer.ca_pem()).unwrap();
+    product = product
+        .set("auth.oidc.issuer", issuer.url())
+        .set("auth.oidc.audiences", issuer::AUDIENCE)
+        .set("auth.oidc.ca_file", authority.display())
+        .set("auth.oidc.client_id", issuer::CLIENT)
+        .set("auth.oidc.client_secret", issuer::SECRET)
+        .set("auth.oidc.grants", r#"[{"group": "admins", "role": "admin"}, {"group": "readers", "role": "viewer"}]"#);
+    let url = product.url();
+    product.put("auth.oidc.public_url", url);
+    product.started().await
+}
+
+/// The value of a cookie that an answer sets.
+fn cookie(answer: &Answer, name: &str) -> String {
+    let set = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
+    let value = set.filter_map(|text| text.split(';').next()?.strip_prefix(&format!("{name}=")));
+    value.last().unwrap_or_default().to_owned()
+}
+
+/// Begins to sign in: where to, and the cookie of it.
+async fn begin(client: &Client, path: &str) -> (String, String) {
+    let begun = client.get(path).await.expect(302);
+    let attributes = begun.header("set-cookie").to_owned();
+    for attribute in ["; Path=/", "; HttpOnly", "; SameSite=Lax", "; Max-Age=600"] {
+        assert!(attributes.contains(attribute), "{attributes}");
+    }
+    assert_eq!(begun.header("cache-control"), "no-store");
+    (begun.header("location").to_owned(), cookie(&begun, "fleetbeat-login"))
+}
+
+/// Comes back from the issuer with the cookie of the beginning.
+async fn come_back(product: &Product, back: &str, login: &str) -> Answer {
+    let path = back.strip_prefix(&product.url()).expect("sent back to us");
+    product.client().with_header("cookie", &format!("fleetbeat-login={login}")).get(path).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_person_signs_in_uses_the_dashboard_and_signs_out() {
+    let issuer = Issuer::start().await;
+    let mut product = product(&issuer).await;
+    let client = product.client();
+    client.get("/api/v1/clusters").await.expect(401);
+    let methods = client.get("/api/v1/auth/methods").await.expect(200).json();
+    assert_eq!((&methods["login_url"], &methods["methods"]), (&json!("/auth/login"), &json!(["oidc", "session"])));
+
+    let (location, login) = begin(&client, "/auth/login?return_to=/table%3Fgroup%3Dregion").await;
+    let back = issuer.sign_in(&location).await;
+    let come = come_back(&product, &back, &login).await.expect(302);
+    assert_eq!(come.header("location"), "/table?group=region");
+    let session = cookie(&come, "fleetbeat-session");
+    let browser = client.clone().with_header("cookie", &format!("other=1; fleetbeat-session={session}"));
+    let who = browser.get("/api/v1/whoami").await.expect(200).json();
+    assert_eq!((&who["id"], &who["name"], &who["role"]), (&json!("oidc:ada"), &json!("Ada"), &json!("admin")));
+
+    let body = json!({ "name": "one", "api_server_url": "https://127.0.0.1:9" });
+    browser.post("/api/v1/clusters", &body).await.expect(403);
+    let dashboard = browser.clone().with_header("x-fleetbeat-request", "1").with_header("origin", &product.url());
+    let made = dashboard.post("/api/v1/clusters", &body).await.expect(201).json();
+    assert_eq!(made["created_by"], "oidc:ada");
+
+    // The code and the beginning are good for once; the session survives a restart, and its id is nowhere on disk.
+    assert_ne!(come_back(&product, &back, &login).await.status, 302);
+    product.terminate(std::time::Duration::from_secs(20)).await;
+    for file in
+        std::fs::read_dir(product.data_dir()).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file())
+    {
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(!bytes.windows(session.len()).any(|window| window == session.as_bytes()), "{}", file.display());
+    }
+    product.start().await;
+    assert!(!product.logs().contains(&session) && !product.logs().contains(issuer::SECRET));
+    browser.get("/api/v1/whoami").await.expect(200);
+    dashboard.post("/auth/logout", &Value::Null).await.expect(204);
+    browser.get("/api/v1/whoami").await.expect(401);
+    product.terminate(std::time::Duration::from_secs(20)).await;
+    product.start().await;
+    browser.get("/api/v1/whoami").await.expect(401);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_is_sent_elsewhere() {
+    let issuer = Issuer::start().await;
+    let product = product(&issuer).await;
+    for evil in
+        ["//evil.example", "https://evil.example", "/\\evil.example", "/%09/evil.example", "%2F%2Fevil.example", "x"]
+    {
+        let answer = product.client().get(&format!("/auth/login?return_to={evil}")).await.expect(400);
+        assert_eq!(answer.json()["error"]["details"][0]["field"], "return_to");
+    }
+    // Not by the Host that a request names either.
+    let host = product.client().with_header("host", "evil.example");
+    let (location, _) = begin(&host, "/auth/login").await;
+    assert!(location.starts_with(issuer.url()) && !location.contains("evil"), "{location}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_did_not_begin_here_or_is_not_confirmed_gets_no_session() {
+    let issuer = Issuer::start().await;
+    let product = product(&issuer).await;
+    let client = product.client();
+    let (location, login) = begin(&client, "/auth/login").await;
+    let (_, other) = begin(&client, "/auth/login").await;
+    let back = issuer.sign_in(&location).await;
+    for (case, back, login) in [
+        ("another browser's beginning", back.clone(), other),
+        ("no beginning", back.clone(), String::new()),
+        ("a made-up beginning", back.clone(), "AAAA".repeat(40)),
+        ("a changed beginning", back.clone(), login.replace(&login[20..22], "__")),
+        ("another state", back.replace("state=", "state=x"), login.clone()),
+        ("no state", back.split("&state").next().unwrap().to_owned(), login.clone()),
+        ("two codes", format!("{back}&code=x"), login.clone()),
+        ("an error", format!("{}/auth/callback?error=access_denied&state=x", product.url()), login.clone()),
+    ] {
+        let answer = come_back(&product, &back, &login).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, ""), "{case}");
+    }
+    let page = client.clone().with_header("accept", "text/html,*/*").get("/auth/callback?error=access_denied").await;
+    assert_eq!(page.expect(302).header("location"), "/?sign_in=refused");
+    come_back(&product, &back, &login).await.expect(302);
+
+    for (claim, value) in [
+        ("nonce", json!("another")),
+        ("nonce", Value::Null),
+        ("aud", json!("another")),
+        ("aud", json!([issuer::CLIENT, "another"])),
+        ("azp", json!("another")),
+        ("iss", json!("https://evil.example")),
+        ("exp", json!(1_000_000)),
+        ("exp", Value::Null),
+        ("sub", Value::Null),
+    ] {
+        let (location, login) = begin(&client, "/auth/login").await;
+        let back = issuer.sign_in(&location).await;
+        issuer.bend(claim, value.clone());
+        let answer = come_back(&product, &back, &login).await;
+        assert_eq!((answer.status, answer.header("set-cookie")), (401, ""), "{claim} {value}");
+        issuer.straighten();
+    }
+    issuer.set_person(json!({ "sub": "eve", "groups": ["strangers"] }));
+    let (location, login) = begin(&client, "/auth/login").await;
+    come_back(&product, &issuer.sign_in(&location).await, &login).await.expect(403);
+    issuer.set_down(true);
+    let (location, login) = begin(&client, "/auth/login").await;
+    come_back(&product, &issuer.sign_in(&location).await, &login).await.expect(401);
+}
+
+/// A file that lives as long as its test.
+fn file(text: &str) -> tempfile::TempPath {
+    use std::os::unix::fs::PermissionsExt;
+    let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+    std::fs::write(&path, text).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    path
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_known_to_a_real_hub_comes_in_with_a_token_made_for_us() {
+    let Some(mut server) = KubeApiserver::start_if_present().await else { return };
+    let kubeconfig = file(&server.kubeconfig(server.token()));
+    let product = Product::new()
+        .set("hub.kubeconfig", kubeconfig.display())
+        .set("hub.timeout_seconds", 3)
+        .set("auth.kubernetes.enabled", true)
+        .set("auth.kubernetes.grants", r#"[{"group": "system:serviceaccounts:default", "role": "operator"}]"#)
+        .started()
+        .await;
+    let plain = server.service_account("caller").await;
+    let with = |token: &str| product.client().with_header("authorization", &format!("Bearer {token}"));
+    let ours = server.token_for("default", "caller", "fleetbeat").await;
+    let who = with(&ours).get("/api/v1/whoami").await.expect(200).json();
+    assert_eq!(
+        (&who["id"], &who["role"]),
+        (&json!("kubernetes:system:serviceaccount:default:caller"), &json!("operator"))
+    );
+    let theirs = server.token_for("default", "caller", "somebody-else").await;
+    let cut = &ours[..ours.len() - 4];
+    for (case, token) in [("of the API server", plain.as_str()), ("for others", &theirs), ("cut", cut), ("none", "x")] {
+        assert_eq!(with(token).get("/api/v1/whoami").await.status, 401, "a token {case}");
+    }
+    let unheard = server.token_for("default", "caller", "fleetbeat").await;
+    server.pause();
+    with(&unheard).get("/api/v1/whoami").await.expect(503);
+    server.resume();
+}
+
+/// haproxy as a gateway: one door that says who is calling, and a careless one that lets callers say so too.
+fn gateway(scratch: &Scratch, socket: &std::path::Path, ports: [u16; 2], cluster: &str) -> Option<Running> {
+    let program = std::path::Path::new("/usr/sbin/haproxy");
+    if !program.exists() {
+        eprintln!("SKIPPED: no haproxy here, so no proxy stands in front");
+        return None;
+    }
+    let said = [("X-User-ID", "ada@example.com"), ("X-User-Groups", "readers"), ("X-Cluster-Access", cluster)];
+    let lines = |verb: &str| -> String {
+        said.iter().map(|(name, value)| format!("  http-request {verb} {name} {value}\n")).collect()
+    };
+    let config = format!(
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 10s\n  timeout server 10s\n\
+         frontend careful\n  bind 127.0.0.1:{}\n{}  http-request del-header X-User-Email\n  default_backend fleetbeat\n\
+         frontend careless\n  bind 127.0.0.1:{}\n{}  default_backend fleetbeat\n\
+         backend fleetbeat\n  server one unix@{}\n",
+        ports[0],
+        lines("set-header"),
+        ports[1],
+        lines("add-header"),
+        socket.display()
+    );
+    let path = scratch.write("haproxy.cfg", &config, None);
+    Some(Running::spawn(program, None, &scratch.path().join("haproxy.log"), |command| {
+        command.arg("-db").arg("-f").arg(&path);
+    }))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_is_believed_behind_its_socket_and_nobody_else_is() {
+    let (scratch, ports) = (Scratch::new(), [free_port(), free_port()]);
+    let socket = scratch.path().join("api.sock");
+    let product = Product::new()
+        .set("server.also_listen", format!("unix:{}", socket.display()))
+        .set("auth.tokens.enabled", true)
+        .set("auth.gateway.unix_socket", true)
+        .set("auth.gateway.grants", r#"[{"group": "readers", "role": "viewer"}, {"group": "root", "role": "admin"}]"#)
+        .started()
+        .await;
+    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
+    let admin = product.client().with_header("authorization", &format!("Bearer {}", token.trim()));
+    let mut ids = Vec::new();
+    for name in ["mine", "theirs"] {
+        let body = json!({ "name": name, "api_server_url": "https://127.0.0.1:9" });
+        ids.push(admin.post("/api/v1/clusters", &body).await.expect(201).json()["id"].as_str().unwrap().to_owned());
+    }
+    let spoof = |client: Client| {
+        let client = client.with_header("x-user-id", "root").with_header("x-user-groups", "root");
+        client.with_header("x-cluster-access", "*").with_header("x-user-email", "root@example.com")
+    };
+    spoof(product.client()).get("/api/v1/whoami").await.expect(401);
+    assert_eq!(spoof(admin.clone()).get("/api/v1/whoami").await.expect(200).json()["method"], "token");
+
+    let Some(_running) = gateway(&scratch, &socket, ports, &ids[0]) else { return };
+    let careful = Client::new(&format!("http://127.0.0.1:{}", ports[0]));
+    eventually(std::time::Duration::from_secs(20), async || careful.try_get("/health").await.map(|_| ())).await;
+    let alike = |client: Client| client.with_header("x_user_id", "root").with_header("x-user_groups", "root");
+    for (case, client) in [
+        ("as is", careful.clone()),
+        ("spoofed", spoof(careful.clone())),
+        ("look-alikes", alike(careful.clone())),
+        ("hop by hop", careful.clone().with_header("connection", "close, x-user-id, x-user-groups")),
+        ("with a token", careful.clone().with_header("authorization", &format!("Bearer {}", token.trim()))),
+    ] {
+        let answer = client.get("/api/v1/whoami").await;
+        if answer.status == 200 {
+            let who = answer.json();
+            assert_eq!((&who["id"], &who["role"]), (&json!("gateway:ada@example.com"), &json!("viewer")), "{case}");
+        } else {
+            assert!(case == "hop by hop" && answer.status == 401, "{case}: {}", answer.text());
+        }
+    }
+    careful.get(&format!("/api/v1/clusters/{}", ids[0])).await.expect(200);
+    careful.get(&format!("/api/v1/clusters/{}", ids[1])).await.expect(404);
+    let careless = Client::new(&format!("http://127.0.0.1:{}", ports[1]));
+    careless.get("/api/v1/whoami").await.expect(200);
+    spoof(careless).get("/api/v1/whoami").await.expect(401);
+}
