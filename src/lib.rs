@@ -3,6 +3,7 @@
 pub mod api;
 pub mod app;
 pub mod audit;
+pub mod breaker;
 pub mod bus;
 pub mod cli;
 pub mod clock;
@@ -13,6 +14,7 @@ pub mod exposition;
 pub mod history;
 pub mod hub;
 pub mod identity;
+pub mod limits;
 pub mod listener;
 pub mod probes;
 pub mod registration;

@@ -28,7 +28,8 @@ use crate::{
     audit::Origin,
     credentials::Foresight,
     exposition::Exposition,
-    identity::{Author, Caller, Identity, Knock, Peer, Role, Unknown},
+    identity::{Author, Caller, Identity, Knock, Method, Peer, Role, Unknown},
+    limits::{Asker, Limiter},
 };
 
 /// Name of the security scheme in the OpenAPI document.
@@ -159,6 +160,29 @@ pub async fn identify(State(identity): State<Identity>, mut request: Request, ne
     // For those further out, who tell of what was refused.
     response.extensions_mut().insert(Identified(caller));
     response
+}
+
+/// Lets a caller ask as often as they may. Machines that ask whether the process lives are never turned away, and neither is
+/// anybody on this machine while no method is set.
+pub async fn limit(State(limiter): State<Arc<Limiter>>, request: Request, next: Next) -> Response {
+    let extensions = request.extensions();
+    let exempt = ["/health", "/ready"].contains(&request.uri().path());
+    let asked = match extensions.get::<Identified>() {
+        Some(Identified(Ok(caller))) if caller.method == Method::Open => Ok(()),
+        _ if exempt => Ok(()),
+        Some(Identified(Ok(caller))) => limiter.ask(Asker::Known(&caller.id)).await,
+        Some(Identified(Err(_))) | None => {
+            let address = extensions.get::<Peer>().and_then(|peer| peer.address).map(|address| address.ip());
+            limiter.ask(Asker::Unknown(address)).await
+        }
+    };
+    match asked {
+        Ok(()) => next.run(request).await,
+        Err(wait) => {
+            metrics::counter!("fleetbeat_api_rate_limited_total").increment(1);
+            ApiError::too_many_requests(wait).into_response()
+        }
+    }
 }
 
 async fn guard(need: Need, request: Request, next: Next) -> Response {

@@ -1,6 +1,6 @@
 //! What surrounds every request: its ids, its deadline, its panics, the dress of its errors, one line in the log.
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc};
 
 use axum::{
     body::Body,
@@ -12,13 +12,13 @@ use axum::{
 use fleetbeat_actors::ports::Clock;
 use uuid::Uuid;
 
-use super::error::{ApiError, dress};
+use super::{
+    error::{ApiError, dress},
+    gate::Bounds,
+};
 
 /// Names one request; taken from the caller or made new, and sent back.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Longest time a handler may take to begin its answer.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Gives a request its ids and dresses every error that comes back.
 pub async fn surround(State(clock): State<Arc<dyn Clock>>, mut request: Request, next: Next) -> Response {
@@ -73,7 +73,8 @@ fn matched(request: &Request) -> String {
 /// Ends a handler that does not begin its answer in time.
 pub async fn deadline(request: Request, next: Next) -> Response {
     let late = |_| ApiError::timed_out().into_response();
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(late)
+    let bounds = request.extensions().get::<Bounds>().copied().unwrap_or_default();
+    tokio::time::timeout(bounds.time, next.run(request)).await.unwrap_or_else(late)
 }
 
 /// The answer of a handler that panicked.

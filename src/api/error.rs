@@ -111,6 +111,25 @@ impl ApiError {
         Self { retry_after: Some(Duration::from_secs(5)), ..error }
     }
 
+    /// More requests than the caller may make.
+    pub fn too_many_requests(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let error = Self::rate_limited("Too many requests; try again later");
+        Self { retry_after: Some(Duration::from_secs(seconds.max(1))), ..error }
+    }
+
+    /// Path and query are longer than the cap.
+    pub fn uri_too_long(cap: usize) -> Self {
+        let message = format!("The URL is longer than {cap} bytes");
+        Self::new(StatusCode::URI_TOO_LONG, "URI_TOO_LONG", message)
+    }
+
+    /// The request is for a host that this is not.
+    pub fn misdirected() -> Self {
+        let message = "This host name is not answered to; server.allowed_hosts says which are";
+        Self::new(StatusCode::MISDIRECTED_REQUEST, "INVALID_REQUEST", message)
+    }
+
     /// Nobody known is calling.
     pub fn unauthorized(message: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "AUTH_FAILED", message)

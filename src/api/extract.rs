@@ -18,8 +18,8 @@ use utoipa::{
     },
 };
 
-use super::{error::ApiError, schema};
-use crate::registration::Precondition;
+use super::{error::ApiError, gate::Bounds, schema};
+use crate::{listener::BodyTooSlow, registration::Precondition};
 
 /// Largest body of an ordinary request, in bytes.
 pub const MAX_BODY: usize = 256 * 1024;
@@ -108,8 +108,9 @@ impl<S: Send + Sync, const MAX: usize> FromRequest<S> for JsonObject<MAX> {
     type Rejection = ApiError;
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
         check_content_type(request.headers())?;
-        let bytes = read_body(request, MAX).await?;
-        match parse(&bytes)? {
+        let bounds = request.extensions().get::<Bounds>().copied().unwrap_or_default();
+        let bytes = read_body(request, MAX.min(bounds.body)).await?;
+        match parse(&bytes, bounds.depth)? {
             Value::Object(map) => Ok(Self(map)),
             _ => Err(ApiError::invalid_field("body", "must be a JSON object")),
         }
@@ -134,14 +135,46 @@ async fn read_body(request: Request, max: usize) -> Result<axum::body::Bytes, Ap
     }
     to_bytes(request.into_body(), max).await.map_err(|error| {
         let cause = std::error::Error::source(&error);
-        match cause.is_some_and(|cause| cause.is::<LengthLimitError>()) {
-            true => ApiError::payload_too_large(max),
-            false => ApiError::invalid_field("body", "broke off"),
+        match cause {
+            Some(cause) if cause.is::<LengthLimitError>() => ApiError::payload_too_large(max),
+            Some(cause) if is_too_slow(cause) => ApiError::timed_out(),
+            Some(_) | None => ApiError::invalid_field("body", "broke off"),
         }
     })
 }
 
-fn parse(bytes: &[u8]) -> Result<Value, ApiError> {
+fn is_too_slow(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<BodyTooSlow>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
+}
+
+/// How deep brackets are nested outside of texts.
+fn depth(bytes: &[u8]) -> usize {
+    let (mut now, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => now += 1,
+            b'}' | b']' if !in_text => now = now.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(now);
+    }
+    deepest
+}
+
+fn parse(bytes: &[u8], most: usize) -> Result<Value, ApiError> {
+    if depth(bytes) > most {
+        return Err(ApiError::invalid_field("body", format!("is nested deeper than {most} levels")));
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         let what = if error.is_eof() { "ends too early" } else { "is not valid JSON" };
         let place = format!("{what} at line {} column {}", error.line(), error.column());
@@ -163,8 +196,15 @@ mod tests {
     }
 
     #[test]
+    fn only_brackets_outside_of_texts_are_depth() {
+        assert_eq!(depth(br#"{"a": [1, {"b]": "[[[\"[["}], "c": {}}"#), 3);
+        let deep = "[".repeat(33) + &"]".repeat(33);
+        assert_eq!(parse(deep.as_bytes(), 32).unwrap_err().details[0].message, "is nested deeper than 32 levels");
+    }
+
+    #[test]
     fn broken_json_is_told_with_its_place() {
-        let error = parse(b"{\n  \"a\": 1,,\n}").unwrap_err();
+        let error = parse(b"{\n  \"a\": 1,,\n}", 32).unwrap_err();
         assert_eq!(error.details[0].message, "is not valid JSON at line 2 column 10");
     }
 }

@@ -122,6 +122,9 @@ struct Detailed {
     /// Each dependency.
     #[schema(value_type = BTreeMap<String, DependencyView>)]
     dependencies: BTreeMap<&'static str, DependencyView>,
+    /// Each circuit breaker: `closed`, `half_open` or `open`.
+    #[schema(value_type = BTreeMap<String, String>)]
+    circuit_breakers: BTreeMap<&'static str, &'static str>,
     /// Facts of the engine.
     #[schema(value_type = Object)]
     engine: Map<String, Value>,
@@ -149,6 +152,7 @@ async fn health_detailed(State(api): State<ApiState>, seen: Seen, _query: NoQuer
         },
         services: json!({ SERVICE: { "status": healthy_or_not(own), "latency_ms": latency_ms } }),
         dependencies: pulses.into_iter().map(|pulse| (pulse.name, pulse.into())).collect(),
+        circuit_breakers: api.vitals.breakers(),
         engine: engine_facts(&api, &seen),
         version: env!("CARGO_PKG_VERSION"),
         uptime_seconds: api.vitals.uptime().as_secs_f64().round(),

@@ -11,6 +11,7 @@ mod events;
 mod extract;
 mod fleet;
 mod foresight;
+mod gate;
 mod health;
 mod listing;
 mod live;
@@ -43,6 +44,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
+pub use gate::{Bounds, GateRules};
 pub use streaming::StreamingRules;
 pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
@@ -56,6 +58,7 @@ use crate::{
     credentials::Foresight,
     discovery::Discoverer,
     identity::{Caller, Identity},
+    limits::Limiter,
     registration::{Registration, Watch},
     store::Store,
 };
@@ -89,6 +92,12 @@ pub struct ApiParts {
     pub identity: Identity,
     /// Who did what.
     pub journal: Arc<Journal>,
+    /// How often they may.
+    pub limiter: Arc<Limiter>,
+    /// What is decided before anybody looks.
+    pub gate: GateRules,
+    /// Further routes that are surrounded like the API: the dashboard's.
+    pub pages: Router,
     /// Health of the process.
     pub vitals: Arc<Vitals>,
     /// The engine's metrics, where a recorder is installed.
@@ -159,6 +168,7 @@ pub fn router(parts: ApiParts) -> Router {
 /// The API's routers.
 pub fn routers(parts: ApiParts) -> Routers {
     let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
+    let (limiter, gate, pages) = (Arc::clone(&parts.limiter), Arc::new(parts.gate.clone()), parts.pages.clone());
     let (broadcaster, walks) = (Arc::new(Broadcaster::new(Arc::clone(&parts.outbox))), Arc::new(Semaphore::new(1)));
     let state = ApiState { parts: Arc::new(parts), broadcaster, listeners: Arc::default(), walks };
     let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
@@ -186,16 +196,22 @@ pub fn routers(parts: ApiParts) -> Routers {
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
     let identify = middleware::from_fn_with_state(identity, access::identify);
     let witness = middleware::from_fn_with_state(journal, witness::witness);
-    let observability = observability.layer(identify.clone()).layer(witness.clone());
-    let everything = router.layer(identify).merge(openapi::routes(&document)).layer(witness);
-    Routers { observability: surrounded(observability, Arc::clone(&clock)), everything: surrounded(everything, clock) }
+    let limit = middleware::from_fn_with_state(limiter, access::limit);
+    let observability = observability.layer(limit.clone()).layer(identify.clone()).layer(witness.clone());
+    let router = router.layer(limit).layer(identify).merge(openapi::routes(&document)).merge(pages).layer(witness);
+    Routers {
+        observability: surrounded(observability, Arc::clone(&gate), Arc::clone(&clock)),
+        everything: surrounded(router, gate, clock),
+    }
 }
 
 /// What surrounds every route, known or not.
-fn surrounded(router: Router, clock: Arc<dyn Clock>) -> Router {
+fn surrounded(router: Router, rules: Arc<GateRules>, clock: Arc<dyn Clock>) -> Router {
     router
         .layer(CatchPanicLayer::custom(context::panicked))
+        .layer(middleware::from_fn_with_state(Arc::clone(&rules), gate::gate))
         .layer(middleware::from_fn_with_state(clock, context::surround))
+        .layer(middleware::from_fn_with_state(rules, gate::armour))
         .layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
 }
 
@@ -212,7 +228,7 @@ mod tests {
     use super::*;
 
     async fn ask(router: Router) -> (u16, String) {
-        let router = surrounded(router, Arc::new(TestClock::default()));
+        let router = surrounded(router, Arc::default(), Arc::new(TestClock::default()));
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();

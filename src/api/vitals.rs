@@ -1,6 +1,7 @@
 //! Vitals: is the process alive, ready, and are the things it needs answering? Wiring plugs its dependencies in here.
 
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -12,6 +13,8 @@ use async_trait::async_trait;
 use fleetbeat_actors::ports::Clock;
 use futures_util::future::join_all;
 use serde_json::{Map, Value};
+
+use crate::breaker::Breakers;
 
 /// How long a dependency may take to answer.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -39,6 +42,7 @@ pub struct Vitals {
     loaded: AtomicBool,
     dependencies: Vec<Watched>,
     facts: Option<Facts>,
+    breakers: Option<Breakers>,
 }
 
 /// A dependency, with how it answered last: a change is logged once.
@@ -65,7 +69,19 @@ impl Vitals {
     pub fn new(clock: Arc<dyn Clock>, dependencies: Vec<Arc<dyn Dependency>>, facts: Option<Facts>) -> Self {
         let watched = |dependency| Watched { dependency, healthy: AtomicBool::new(true) };
         let dependencies = dependencies.into_iter().map(watched).collect();
-        Self { started: clock.now(), clock, loaded: AtomicBool::new(false), dependencies, facts }
+        Self { started: clock.now(), clock, loaded: AtomicBool::new(false), dependencies, facts, breakers: None }
+    }
+
+    /// With these circuit breakers.
+    #[must_use]
+    pub fn with_breakers(self, breakers: Breakers) -> Self {
+        Self { breakers: Some(breakers), ..self }
+    }
+
+    /// Each circuit breaker, and what it lets through.
+    pub fn breakers(&self) -> BTreeMap<&'static str, &'static str> {
+        let all = self.breakers.iter().flat_map(Breakers::all);
+        all.map(|breaker| (breaker.name(), breaker.state().as_str())).collect()
     }
 
     /// The fleet is on the board: from now on answers are true.
@@ -98,6 +114,9 @@ impl Vitals {
         let began = self.clock.now();
         let late = |_| Err("no answer in time".to_owned());
         let answer = tokio::time::timeout(PATIENCE, dependency.ping()).await.unwrap_or_else(late);
+        if let Some(breakers) = &self.breakers {
+            breakers.felt(dependency.name(), answer.is_ok());
+        }
         let was_healthy = watched.healthy.swap(answer.is_ok(), Ordering::Relaxed);
         match &answer {
             Err(reason) if was_healthy => {

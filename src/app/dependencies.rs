@@ -8,6 +8,7 @@ use serde_json::{Map, json};
 
 use crate::{
     api::{Dependency, Facts, Vitals},
+    breaker::Breakers,
     bus::RedisBus,
     store::Store,
 };
@@ -52,12 +53,14 @@ pub(super) fn vitals(
     store: &Arc<dyn Store>,
     bus: Option<&Arc<RedisBus>>,
     engine: &Arc<Engine>,
+    breakers: Breakers,
 ) -> Arc<Vitals> {
     let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(Database(Arc::clone(store)))];
     if let Some(bus) = bus {
         dependencies.push(Arc::new(Redis(Arc::downgrade(bus))));
     }
-    let vitals = Arc::new(Vitals::new(Arc::clone(clock), dependencies, Some(facts(engine))));
+    let vitals = Vitals::new(Arc::clone(clock), dependencies, Some(facts(engine)));
+    let vitals = Arc::new(vitals.with_breakers(breakers));
     vitals.set_loaded();
     vitals
 }

@@ -3,13 +3,13 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
-use axum::Router;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
 };
 
 use crate::{
+    api::Routers,
     config::{Listen, Settings},
     listener::{self, Clients, Door, Limits, Tls, TlsFiles},
 };
@@ -32,6 +32,7 @@ impl Listening {
     /// When an address cannot be listened on, or a file cannot be used.
     pub(super) async fn open(settings: &Settings) -> anyhow::Result<Self> {
         let server = &settings.server;
+        warn_of_plain_http(settings);
         let mut public = vec![open("server.listen", &server.listen).await?];
         for listen in &server.also_listen {
             public.push(open("server.also_listen", listen).await?);
@@ -64,21 +65,37 @@ impl Listening {
     pub(super) fn serve(
         self,
         settings: &Settings,
-        public: Router,
-        observability: Router,
+        routers: Routers,
         stopping: watch::Receiver<bool>,
         tasks: &mut JoinSet<()>,
     ) -> JoinHandle<()> {
         for tls in [&self.tls, &self.observability_tls].into_iter().flatten() {
             tasks.spawn(Arc::clone(tls).keep_fresh());
         }
-        let limits = Limits { connections: settings.server.max_connections, ..Limits::default() };
+        let limits = limits(settings);
         let few = Limits { connections: OBSERVERS, ..limits.clone() };
-        let public = listener::serve(self.public, self.tls, public, limits, stopping.clone());
+        let public = listener::serve(self.public, self.tls, routers.everything, limits, stopping.clone());
+        let observability = routers.observability;
         let observability = listener::serve(self.observability, self.observability_tls, observability, few, stopping);
         tokio::spawn(async {
             tokio::join!(public, observability);
         })
+    }
+}
+
+fn limits(settings: &Settings) -> Limits {
+    let set = &settings.limits;
+    Limits {
+        handshake_timeout: set.head_timeout,
+        head_timeout: set.head_timeout,
+        body_timeout: set.body_timeout,
+        idle_timeout: set.idle_timeout,
+        head_bytes: set.max_header_bytes,
+        headers: set.max_headers,
+        connections: settings.server.max_connections,
+        connections_per_address: set.connections_per_address,
+        uncounted: set.uncounted_cidrs.clone(),
+        ..Limits::default()
     }
 }
 
@@ -88,6 +105,17 @@ async fn open(key: &str, listen: &Listen) -> anyhow::Result<Door> {
         Listen::Unix(path) => Door::unix(path),
     };
     opened.with_context(|| format!("{key}: cannot bind {}", String::from(listen.clone())))
+}
+
+/// Tokens that travel in the clear belong to whoever listens.
+fn warn_of_plain_http(settings: &Settings) {
+    let server = &settings.server;
+    if !server.tls.is_on() && !server.behind_tls_proxy && !server.is_local() && settings.auth.is_on() {
+        tracing::warn!(
+            "PLAIN HTTP ON THE NETWORK: callers' tokens travel in the clear; set server.tls.cert_file and key_file, or \
+             server.behind_tls_proxy when a proxy in front speaks TLS"
+        );
+    }
 }
 
 fn tls(settings: &Settings, clients: Clients) -> anyhow::Result<Option<Arc<Tls>>> {

@@ -3,6 +3,7 @@
 mod canaries;
 mod credentials;
 mod dependencies;
+mod edge;
 mod hub;
 mod identity;
 mod janitor;
@@ -68,8 +69,9 @@ impl App {
         let bound = listening.address();
         let metrics = numbers::install()?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = parts::await_store(settings).await?;
-        let bus = parts::start_bus(settings)?.map(Arc::new);
+        let breakers = edge::breakers(settings, &clock);
+        let store = parts::await_store(settings, &breakers).await?;
+        let bus = parts::start_bus(settings)?.map(|bus| Arc::new(bus.behind(Arc::clone(&breakers.redis))));
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, listening.addresses(), &memory)?;
         let vault = credentials::vault(settings, &clock, &store, memory, &prober)?;
@@ -106,7 +108,8 @@ impl App {
             Arc::clone(&clock),
             Schedule { at_percent: settings.credentials.renew_at_percent },
         );
-        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
+        let limiter = edge::limiter(settings, &clock, &breakers)?;
+        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine, breakers);
         let (stopping, stopped) = watch::channel(false);
         let parts = ApiParts {
             board: Arc::clone(engine.board()),
@@ -120,14 +123,16 @@ impl App {
             identity: identity.clone(),
             journal: Arc::clone(&journal),
             streaming: api::StreamingRules { allowed_origins: settings.streaming.allowed_origins.clone() },
+            limiter,
+            gate: edge::gate(settings),
+            pages: web::router(),
             vitals: Arc::clone(&vitals),
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         };
         let routers = api::routers(parts);
-        let router = routers.everything.merge(web::router());
         let mut tasks = JoinSet::new();
-        let server = listening.serve(settings, router, routers.observability, stopped, &mut tasks);
+        let server = listening.serve(settings, routers, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
         tasks.spawn(credentials::fill(vault));

@@ -16,6 +16,7 @@ use fleetbeat_actors::{
 use super::canaries::TcpCanaries;
 use crate::{
     audit::JournalRules,
+    breaker::Breakers,
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
     credentials::InMemoryCredentials,
@@ -52,8 +53,8 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, OpenError
 }
 
 /// Opens the store that the settings name. Waits a while for a database that is not there yet.
-pub(super) async fn await_store(settings: &Settings) -> anyhow::Result<Arc<dyn Store>> {
-    let options = store_options(settings);
+pub(super) async fn await_store(settings: &Settings, breakers: &Breakers) -> anyhow::Result<Arc<dyn Store>> {
+    let options = StoreOptions { breaker: Some(Arc::clone(&breakers.database)), ..store_options(settings) };
     for attempt in 1.. {
         match store::open(&options).await {
             Ok(store) => return Ok(store),

@@ -33,7 +33,19 @@ pub enum BusAddressError {
 
 /// A client that is not connected yet.
 pub(super) fn client(url: &SecretString, ca_file: Option<&Path>) -> Result<Client, BusAddressError> {
+    client_of(url, ca_file, None)
+}
+
+/// The same, of another database than the URL names. A cluster has only one.
+pub(super) fn client_of(
+    url: &SecretString,
+    ca_file: Option<&Path>,
+    database: Option<u8>,
+) -> Result<Client, BusAddressError> {
     let mut config = config(url, ca_file)?;
+    if database.is_some() && !matches!(config.server, ServerConfig::Clustered { .. }) {
+        config.database = database;
+    }
     config.version = RespVersion::RESP3;
     let policy = ReconnectPolicy::new_exponential(0, RECONNECT_MS.0, RECONNECT_MS.1, 2);
     Builder::from_config(config)

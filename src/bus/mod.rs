@@ -2,6 +2,7 @@
 //! away. What to publish, and when to try again, is the fan-out's business.
 
 mod address;
+mod counters;
 mod link;
 
 use std::{
@@ -28,7 +29,10 @@ use fred::{
 };
 use secrecy::SecretString;
 
+use crate::breaker::Breaker;
+
 pub use address::BusAddressError;
+pub use counters::Counters;
 pub use link::BusHealth;
 
 /// Events in one pipeline; each is up to four commands.
@@ -60,6 +64,7 @@ pub struct RedisBus {
     names: Names,
     /// Position of the newest event that a server acknowledged to this process; 0 for none.
     acknowledged: AtomicI64,
+    breaker: Option<Arc<Breaker>>,
 }
 
 struct Names {
@@ -82,7 +87,19 @@ impl RedisBus {
             stream: options.stream.clone(),
             stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
         };
-        Ok(Self { link: link::Link::start(client.clone()), client, names, acknowledged: AtomicI64::new(0) })
+        let acknowledged = AtomicI64::new(0);
+        Ok(Self { link: link::Link::start(client.clone()), client, names, acknowledged, breaker: None })
+    }
+
+    /// Leaves a server alone for a while that does not answer.
+    #[must_use]
+    pub fn behind(self, breaker: Arc<Breaker>) -> Self {
+        Self { breaker: Some(breaker), ..self }
+    }
+
+    /// May the server be asked? The link knows first when it is back.
+    fn may_ask(&self) -> bool {
+        self.breaker.as_ref().is_none_or(|breaker| breaker.admits() || self.health().connected)
     }
 
     /// How the connection is.
@@ -154,8 +171,14 @@ impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
         self.look_back().await?;
         for some in events.chunks(PIPELINE) {
+            if !self.may_ask() {
+                return Err(PublishError::refused("left alone for a while".to_owned()));
+            }
             let published = self.publish_some(some).await;
             self.link.learn(published.as_ref().err());
+            if let Some(breaker) = &self.breaker {
+                breaker.learn(published.is_ok());
+            }
             self.compare(published.map_err(|error| PublishError::refused(link::word(&error)))?)?;
             let newest = some.last().map_or(0, |event| event.position);
             self.acknowledged.fetch_max(newest, Ordering::AcqRel);

@@ -4,6 +4,7 @@
 mod auth;
 mod connection_url;
 mod durations;
+mod edge;
 mod hidden;
 mod layers;
 mod problem;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, AuthGateway, AuthGrant, AuthOidc, AuthTokens};
 pub use connection_url::ConnectionUrl;
+pub use edge::{CircuitBreaker, Limits, Tracing};
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
@@ -48,6 +50,12 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// The HTTP API.
     pub server: Server,
+    /// What callers may draw out.
+    pub limits: Limits,
+    /// When calls to a dependency that is away are given up before they are made.
+    pub circuit_breaker: CircuitBreaker,
+    /// Traces of requests.
+    pub tracing: Tracing,
     /// Who may call the API.
     pub auth: Auth,
     /// Periods, deadlines and damping of checks.

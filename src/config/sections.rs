@@ -25,6 +25,12 @@ pub struct Server {
     pub observability_listen: Vec<Listen>,
     /// TLS on TCP addresses.
     pub tls: ServerTls,
+    /// Host names that are answered to.
+    pub allowed_hosts: Vec<String>,
+    /// Origins whose pages may read the API.
+    pub cors_allowed_origins: Vec<String>,
+    /// Whether a proxy in front speaks TLS.
+    pub behind_tls_proxy: bool,
     /// Largest request body in bytes.
     pub max_body_bytes: usize,
     /// Longest time for one request.

@@ -24,6 +24,7 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
     checks.urls(settings);
     checks.server(settings);
     checks.auth(settings);
+    checks.edge(settings);
     checks.health_check(&settings.health_check);
     checks.monitor(settings);
     checks.probes(settings);
@@ -113,6 +114,40 @@ impl Checks<'_> {
             Duration::from_secs(1),
             Duration::from_secs(3600),
         );
+    }
+
+    fn edge(&mut self, settings: &Settings) {
+        let (limits, breaker, tracing) = (&settings.limits, &settings.circuit_breaker, &settings.tracing);
+        let (second, hour) = (Duration::from_secs(1), Duration::from_secs(3600));
+        self.within("limits.burst", limits.burst, 1, 10_000_000);
+        self.within("limits.anonymous_burst", limits.anonymous_burst, 1, 10_000_000);
+        self.within("limits.redis_database", limits.redis_database, 0, 15);
+        self.within("limits.connections_per_address", limits.connections_per_address, 1, 1_000_000);
+        self.within("limits.max_url_bytes", limits.max_url_bytes, 256, 60_000);
+        self.within("limits.max_header_bytes", limits.max_header_bytes, 8192, 1 << 20);
+        self.within("limits.max_headers", limits.max_headers, 16, 1000);
+        self.within("limits.max_json_depth", limits.max_json_depth, 4, 100);
+        self.within("limits.head_timeout_seconds", limits.head_timeout, second, hour);
+        self.within("limits.body_timeout_seconds", limits.body_timeout, second, hour);
+        self.within("limits.idle_timeout_seconds", limits.idle_timeout, second, hour);
+        self.within("circuit_breaker.failure_threshold", breaker.failure_threshold, 1, 1000);
+        self.within("circuit_breaker.recovery_timeout_seconds", breaker.recovery_timeout, MILLISECOND, hour);
+        self.within("circuit_breaker.half_open_requests", breaker.half_open_requests, 1, 1000);
+        self.within("tracing.sample_ratio", tracing.sample_ratio, 0.0, 1.0);
+        let endpoint = &tracing.otlp_endpoint;
+        let is_url = Url::parse(endpoint).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+        if !endpoint.is_empty() && !is_url {
+            self.refuse("tracing.otlp_endpoint", "must be an http or https URL");
+        }
+        for (at, origin) in settings.server.cors_allowed_origins.iter().enumerate() {
+            let parsed = Url::parse(origin).map(|url| url.origin().ascii_serialization());
+            if parsed.as_deref() != Ok(origin) {
+                self.refuse(
+                    &format!("server.cors_allowed_origins[{at}]"),
+                    "must be an origin such as https://portal.example, without a path",
+                );
+            }
+        }
     }
 
     fn tls(&mut self, tls: &ServerTls) {

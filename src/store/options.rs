@@ -1,8 +1,10 @@
 //! How a store is opened, and why that may fail.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use secrecy::SecretString;
+
+use crate::breaker::Breaker;
 
 /// Where a store lives.
 #[derive(Clone, Debug)]
@@ -26,6 +28,8 @@ pub struct StoreOptions {
     pub statement_timeout: Duration,
     /// How long a call may take in all: waiting, statements and commit.
     pub call_timeout: Duration,
+    /// Keeps calls from a database that is away (PostgreSQL only).
+    pub breaker: Option<Arc<Breaker>>,
 }
 
 impl StoreOptions {
@@ -37,6 +41,7 @@ impl StoreOptions {
             acquire_timeout: Duration::from_millis(1_200),
             statement_timeout: Duration::from_millis(1_500),
             call_timeout: Duration::from_millis(1_800),
+            breaker: None,
         }
     }
 }

@@ -14,11 +14,12 @@ use axum::{
 };
 use chrono::TimeDelta;
 use fleetbeat::{
-    api::{ApiParts, Dependency, StreamingRules, Vitals, router},
+    api::{ApiParts, Dependency, GateRules, StreamingRules, Vitals, router},
     audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     discovery::{Budget, Conversation, Discoverer, Habits, Inquirer, Manner, Question, Reply, Silence},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
+    limits::{Limiter, Rate, Rates},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
 };
@@ -37,6 +38,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{sync::watch, time::Instant};
 use tower::ServiceExt;
+
+/// Nobody is limited.
+const RATES: Rates =
+    Rates { known: Rate { per_second: 0.0, burst: 1.0 }, unknown: Rate { per_second: 0.0, burst: 1.0 } };
 
 /// The house.
 pub struct House {
@@ -272,6 +277,9 @@ impl House {
             clock: Arc::clone(&self.clock),
             identity,
             journal: Arc::clone(&self.journal),
+            limiter: Arc::new(Limiter::new(Arc::new(TestClock::default()), RATES, None)),
+            gate: GateRules::default(),
+            pages: Router::new(),
             vitals: Arc::clone(&self.vitals),
             streaming: StreamingRules::default(),
             metrics,

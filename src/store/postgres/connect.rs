@@ -51,7 +51,8 @@ pub(super) async fn open(url: &SecretString, options: &StoreOptions) -> Result<P
         .map_err(|_| unavailable(format!("not migrated within {} s", MIGRATE_LIMIT.as_secs())))??;
     let connect = connect.options(limits(options));
     let sole = Sole::take(&connect).await?;
-    Ok(Pool::new(connect, sole, options.max_connections, options.acquire_timeout, options.call_timeout))
+    let breaker = options.breaker.clone();
+    Ok(Pool::new(connect, sole, options.max_connections, options.acquire_timeout, options.call_timeout, breaker))
 }
 
 fn parse(url: &SecretString) -> Result<PgConnectOptions, OpenError> {

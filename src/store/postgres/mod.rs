@@ -327,7 +327,12 @@ impl Store for PostgresStore {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.pool.may_write()?;
-        self.head().await.map(|_| ())
+        let asked = self.pool.question(async {
+            let mut lease = self.pool.lease().await?;
+            let done = events::head(&mut lease).await;
+            lease.done(done)
+        });
+        asked.await.map(|_| ())
     }
 
     fn backend(&self) -> &'static str {

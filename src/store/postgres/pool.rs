@@ -6,6 +6,7 @@
 use std::{
     future::Future,
     ops::{Deref, DerefMut},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,7 +21,10 @@ use super::{
     sole::Sole,
     translate::{broke, translate},
 };
-use crate::store::failure::{Commit, Failure, within};
+use crate::{
+    breaker::Breaker,
+    store::failure::{Commit, Failure, within},
+};
 use fleetbeat_actors::ports::StoreError;
 
 /// A connection that was idle for longer is asked whether it is alive before it is used …
@@ -42,6 +46,7 @@ pub(super) struct Pool {
     idle: Mutex<Vec<(PgConnection, Instant)>>,
     acquire_timeout: Duration,
     call_timeout: Duration,
+    breaker: Option<Arc<Breaker>>,
 }
 
 impl Pool {
@@ -51,13 +56,19 @@ impl Pool {
         connections: u32,
         acquire_timeout: Duration,
         call_timeout: Duration,
+        breaker: Option<Arc<Breaker>>,
     ) -> Self {
         let permits = Semaphore::new(connections.clamp(1, 1_000) as usize);
-        Self { options, sole, permits, idle: Mutex::default(), acquire_timeout, call_timeout }
+        Self { options, sole, permits, idle: Mutex::default(), acquire_timeout, call_timeout, breaker }
     }
 
     /// Runs a call that begins with [`Pool::lease`], at most for the call's time.
     pub(super) async fn call<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
+        self.guarded(self.question(call)).await
+    }
+
+    /// The same, past the circuit breaker: asks whether the server is there.
+    pub(super) async fn question<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
         within(self.call_timeout, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) })
             .await
     }
@@ -79,8 +90,22 @@ impl Pool {
         self.may_write()?;
         let commit = Commit::default();
         let call = work(commit.clone());
-        within(self.call_timeout, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
-            .await
+        self.guarded(within(self.call_timeout, &commit, async {
+            call.await.map_err(|error| translate(error, commit.was_sent()))
+        }))
+        .await
+    }
+
+    /// Makes a call unless the server is known to be away.
+    async fn guarded<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let Some(breaker) = &self.breaker else { return call.await };
+        if !breaker.admits() {
+            let reason = "it did not answer before, and is left alone for a while".to_owned();
+            return Err(StoreError::Unavailable { reason, doubtful: false });
+        }
+        let answer = call.await;
+        breaker.learn(!matches!(answer, Err(StoreError::Unavailable { .. })));
+        answer
     }
 
     /// A connection that answers. Dropped before [`Lease::done`] (the call ran out of time), it is closed.
