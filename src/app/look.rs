@@ -25,7 +25,7 @@ pub async fn database(settings: &Settings, within: Duration) -> Result<Seen, Str
 /// # Errors
 /// Why it cannot be used.
 pub async fn redis(settings: &Settings, within: Duration) -> Result<Option<Duration>, String> {
-    let Some(bus) = parts::bus(settings).map_err(|error| format!("{error:#}"))? else { return Ok(None) };
+    let Some(bus) = parts::start_bus(settings).map_err(|error| format!("{error:#}"))? else { return Ok(None) };
     let answered = async {
         loop {
             let health = bus.health();

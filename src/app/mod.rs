@@ -71,7 +71,7 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let breakers = edge::breakers(settings, &clock);
         let store = parts::await_store(settings, &breakers).await?;
-        let bus = parts::start_bus(settings, &breakers)?.map(Arc::new);
+        let bus = parts::start_bus(settings)?.map(|bus| Arc::new(bus.behind(Arc::clone(&breakers.redis))));
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, listening.addresses(), &memory)?;
         let (vault, secrets) = credentials::vault(settings, &clock, &store, memory, &prober).await?;

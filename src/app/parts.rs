@@ -92,13 +92,8 @@ pub(super) fn status_page(settings: &Settings) -> anyhow::Result<Option<StatusPa
     Ok(Some(StatusPage::new(set.title.clone(), selector)))
 }
 
-/// The bus behind its circuit breaker, where Redis is set.
-pub(super) fn start_bus(settings: &Settings, breakers: &Breakers) -> anyhow::Result<Option<RedisBus>> {
-    Ok(bus(settings)?.map(|bus| bus.behind(Arc::clone(&breakers.redis))))
-}
-
 /// The bus, where Redis is set.
-pub(super) fn bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {
+pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {
     if settings.redis_url.is_empty() {
         return Ok(None);
     }

@@ -62,9 +62,9 @@ pub struct RedisBus {
     client: Client,
     link: link::Link,
     names: Names,
-    breaker: Option<Arc<Breaker>>,
     /// Position of the newest event that a server acknowledged to this process; 0 for none.
     acknowledged: AtomicI64,
+    breaker: Option<Arc<Breaker>>,
 }
 
 struct Names {
@@ -87,7 +87,8 @@ impl RedisBus {
             stream: options.stream.clone(),
             stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
         };
-        Ok(Self { link: link::Link::start(client.clone()), client, names, breaker: None, acknowledged: AtomicI64::new(0) })
+        let acknowledged = AtomicI64::new(0);
+        Ok(Self { link: link::Link::start(client.clone()), client, names, acknowledged, breaker: None })
     }
 
     /// Leaves a server alone for a while that does not answer.
@@ -171,7 +172,7 @@ impl Publisher for RedisBus {
         self.look_back().await?;
         for some in events.chunks(PIPELINE) {
             if !self.may_ask() {
-                return Err(PublishError::refused("left alone for a while"));
+                return Err(PublishError::refused("left alone for a while".to_owned()));
             }
             let published = self.publish_some(some).await;
             self.link.learn(published.as_ref().err());
