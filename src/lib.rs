@@ -17,6 +17,7 @@ pub mod listener;
 pub mod probes;
 pub mod registration;
 pub mod renewal;
+pub mod secrets;
 pub mod selector;
 pub mod store;
 pub mod web;

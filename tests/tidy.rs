@@ -13,7 +13,7 @@ const BANNED_IN_TYPES: [&str; 5] = ["Service", "Manager", "Helper", "Utils", "Ph
 const BANNED_FILE_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "manager", "service"];
 
 /// `(folder, words that may not occur in its code, why)`
-const WALLS: [(&str, &[&str], &str); 7] = [
+const WALLS: [(&str, &[&str], &str); 8] = [
     (
         "actors/src",
         &[
@@ -59,6 +59,11 @@ const WALLS: [(&str, &[&str], &str); 7] = [
             "crate::cli",
         ],
         "the hub's client knows only how kubeconfigs and tokens are read",
+    ),
+    (
+        "src/secrets",
+        &["crate::probes", "crate::bus", "crate::api", "crate::registration", "crate::app", "crate::cli"],
+        "the Secrets know only the hub, the credentials and the store",
     ),
     ("loadtest/src", &["fleetbeat", "fleetbeat_actors", "sqlx", "ractor"], "the load harness speaks only the wire"),
     (

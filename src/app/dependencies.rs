@@ -9,6 +9,7 @@ use serde_json::{Map, json};
 use crate::{
     api::{Dependency, Facts, Vitals},
     bus::RedisBus,
+    secrets::KubeSecrets,
     store::Store,
 };
 
@@ -47,15 +48,37 @@ impl Dependency for Redis {
     }
 }
 
+struct HubSecrets(Arc<KubeSecrets>);
+
+#[async_trait]
+impl Dependency for HubSecrets {
+    fn name(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    /// Checks go on with what is known; only changes of credentials wait.
+    fn required(&self) -> bool {
+        false
+    }
+
+    async fn ping(&self) -> Result<(), String> {
+        self.0.ping().await.map_err(|error| error.to_string())
+    }
+}
+
 pub(super) fn vitals(
     clock: &Arc<dyn Clock>,
     store: &Arc<dyn Store>,
     bus: Option<&Arc<RedisBus>>,
+    secrets: Option<&Arc<KubeSecrets>>,
     engine: &Arc<Engine>,
 ) -> Arc<Vitals> {
     let mut dependencies: Vec<Arc<dyn Dependency>> = vec![Arc::new(Database(Arc::clone(store)))];
     if let Some(bus) = bus {
         dependencies.push(Arc::new(Redis(Arc::downgrade(bus))));
+    }
+    if let Some(secrets) = secrets {
+        dependencies.push(Arc::new(HubSecrets(Arc::clone(secrets))));
     }
     let vitals = Arc::new(Vitals::new(Arc::clone(clock), dependencies, Some(facts(engine))));
     vitals.set_loaded();

@@ -72,7 +72,7 @@ impl App {
         let bus = parts::start_bus(settings)?.map(Arc::new);
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, listening.addresses(), &memory)?;
-        let vault = credentials::vault(settings, &clock, &store, memory, &prober)?;
+        let (vault, secrets) = credentials::vault(settings, &clock, &store, memory, &prober).await?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
         let engine = parts::engine(settings, &clock, &prober, &store, publisher);
@@ -106,7 +106,7 @@ impl App {
             Arc::clone(&clock),
             Schedule { at_percent: settings.credentials.renew_at_percent },
         );
-        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), &engine);
+        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine);
         let (stopping, stopped) = watch::channel(false);
         let parts = ApiParts {
             board: Arc::clone(engine.board()),
@@ -130,6 +130,9 @@ impl App {
         let server = listening.serve(settings, router, routers.observability, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
+        if let Some(secrets) = secrets {
+            tasks.spawn(credentials::follow(secrets, Arc::clone(&registration), Arc::clone(&vault)));
+        }
         tasks.spawn(credentials::fill(vault));
         tasks.spawn(credentials::tell_of_ends(registration, foresight));
         tasks.spawn(janitor::sweep(

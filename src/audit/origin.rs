@@ -84,6 +84,8 @@ pub enum Action {
     CredentialsRead,
     /// Credentials went because their cluster moved.
     CredentialsInvalidate,
+    /// Somebody changed credentials where they are kept, without asking us.
+    CredentialsNotice,
     /// An API token was made.
     TokenCreate,
     /// An API token was revoked.
@@ -114,6 +116,7 @@ impl Action {
             Self::CredentialsDelete => "credentials.delete",
             Self::CredentialsRead => "credentials.read",
             Self::CredentialsInvalidate => "credentials.invalidate",
+            Self::CredentialsNotice => "credentials.notice",
             Self::TokenCreate => "token.create",
             Self::TokenRevoke => "token.revoke",
             Self::KeysRotate => "keys.rotate",

@@ -24,10 +24,7 @@ pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
-pub use sections::{
-    AllowLoopback, Audit, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor,
-    PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides,
-};
+pub use sections::{AllowLoopback, Audit, CredentialPlace, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides};
 
 /// The defaults, as they stand in `config/default.yaml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");

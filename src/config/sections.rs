@@ -411,6 +411,8 @@ pub struct Discovery {
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Credentials {
+    /// Where they are kept.
+    pub store: CredentialPlace,
     /// Kubernetes namespace of the Secrets.
     pub secret_namespace: String,
     /// Days before a credential's end from which a warning is shown.
@@ -423,6 +425,38 @@ pub struct Credentials {
     pub key: Hidden,
     /// The key before it.
     pub previous_key: Hidden,
+}
+
+/// Where credentials are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum CredentialPlace {
+    /// Sealed in the database.
+    Sealed,
+    /// In Secrets of the hub.
+    Kubernetes,
+}
+
+impl TryFrom<String> for CredentialPlace {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "sealed" => Ok(Self::Sealed),
+            "kubernetes" => Ok(Self::Kubernetes),
+            _ => Err("must be `sealed` or `kubernetes`".to_owned()),
+        }
+    }
+}
+
+impl From<CredentialPlace> for String {
+    fn from(value: CredentialPlace) -> Self {
+        match value {
+            CredentialPlace::Sealed => "sealed",
+            CredentialPlace::Kubernetes => "kubernetes",
+        }
+        .to_owned()
+    }
 }
 
 /// The Kubernetes API of the cluster that fleetbeat belongs to.

@@ -242,6 +242,12 @@ impl Checks<'_> {
             self.refuse("log.level", "must be a level such as `info` or directives such as `info,fleetbeat=debug`");
         }
         self.within("discovery.periodic_refresh_hours", settings.discovery.periodic_refresh_hours, 1, 8760);
+        let namespace = &settings.credentials.secret_namespace;
+        let word = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'-';
+        let ends_well = !namespace.starts_with('-') && !namespace.ends_with('-');
+        if namespace.is_empty() || namespace.len() > 63 || !namespace.bytes().all(word) || !ends_well {
+            self.refuse("credentials.secret_namespace", "must be the name of a Kubernetes namespace");
+        }
         let (second, minute) = (Duration::from_secs(1), Duration::from_secs(60));
         self.within("hub.timeout_seconds", settings.hub.timeout, second / 10, minute);
         self.within("hub.max_answer_bytes", settings.hub.max_answer_bytes, 1 << 20, 1 << 30);

@@ -29,6 +29,12 @@ impl Binding {
         Self(text)
     }
 
+    /// The same scheme, host and port, whatever is trusted there?
+    pub fn same_place(&self, other: &Self) -> bool {
+        let place = |binding: &Self| binding.0.split(' ').next().map(str::to_owned);
+        place(self) == place(other)
+    }
+
     /// As it is stored.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -55,6 +55,16 @@ impl InMemoryCredentials {
         }
     }
 
+    /// What is kept for `id` cannot be used.
+    pub fn put_unusable(&self, id: ClusterId) {
+        self.kept.insert(id, None);
+    }
+
+    /// Everybody of whom something is known, usable or not.
+    pub fn known(&self) -> Vec<ClusterId> {
+        self.kept.iter().map(|entry| *entry.key()).collect()
+    }
+
     /// Forgets `id`. Was there anything?
     pub fn remove(&self, id: ClusterId) -> bool {
         self.kept.remove(&id).is_some()

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::health::Endpoint;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 
 use super::{Binding, Expiries};
 
@@ -86,6 +86,21 @@ impl Part {
         Self { auth_type: AuthType::Certificate, certificate: Some(certificate), ..Self::default() }
     }
 
+    /// Do both hold the same?
+    pub fn same_as(&self, other: &Self) -> bool {
+        let token = |part: &Self| part.token.as_ref().map(|token| Zeroizing::new(token.expose_secret().to_owned()));
+        let certificate = |part: &Self| {
+            let own = part.certificate.as_ref()?;
+            Some((own.chain_pem.clone(), Zeroizing::new(own.key_pem.expose_secret().to_owned())))
+        };
+        self.auth_type == other.auth_type
+            && token(self) == token(other)
+            && certificate(self) == certificate(other)
+            && self.ca_pem == other.ca_pem
+            && self.tls_server_name == other.tls_server_name
+            && self.bound_to == other.bound_to
+    }
+
     /// When what it consists of ends.
     pub fn expiries(&self) -> Expiries {
         Expiries::of(self)
@@ -120,6 +135,15 @@ impl Credential {
     /// The first end of any token or client certificate in it.
     pub fn expires_at(&self) -> Option<DateTime<Utc>> {
         self.parts().filter_map(|(_, part)| part.expiries().identity()).min()
+    }
+
+    /// Do both hold the same, whatever their versions?
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.parts.iter().zip(&other.parts).all(|pair| match pair {
+            (Some(one), Some(two)) => one.same_as(two),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        })
     }
 
     /// Has it no part?

@@ -3,7 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use fleetbeat_actors::{event::Event, health::Endpoint, ports::StoreError, roll::ClusterId};
+use fleetbeat_actors::{
+    event::Event,
+    health::Endpoint,
+    ports::StoreError,
+    roll::{Cluster, ClusterId},
+};
 
 use super::{Credential, Part};
 use crate::store::AuditEntry;
@@ -38,4 +43,15 @@ pub trait CredentialStore: Send + Sync + 'static {
         events: &[Arc<Event>],
         audit: &[AuditEntry],
     ) -> Result<(), StoreError>;
+
+    /// Removes parts of a cluster that is about to change, because they are bound to where its endpoints were. A store that is
+    /// part of the database has nothing to do: the change itself removes them.
+    async fn unbind(&self, _cluster: &Cluster, _kinds: &[Endpoint]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Removes what is kept for a cluster that was removed. A store that is part of the database has nothing to do.
+    async fn forget(&self, _id: ClusterId) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! The vault: the credentials in memory, the store that keeps them, and the way to try them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
@@ -12,6 +12,16 @@ use fleetbeat_actors::{
 use futures_util::future::BoxFuture;
 
 use super::{Credential, CredentialStore, Credentials, InMemoryCredentials, Lookup, Prover};
+
+/// Pauses between attempts to remove what is kept for a cluster that is gone.
+const FORGETTING: [Duration; 6] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+    Duration::from_secs(300),
+    Duration::from_secs(900),
+];
 
 /// Everything that touches credentials. Writes go through `registration`, which gives them their place in the log.
 pub struct Vault {
@@ -60,10 +70,20 @@ impl Vault {
         self.prover.serving_ends(id)
     }
 
-    /// Forgets a cluster that is gone.
+    /// Forgets a cluster that is gone. The store may take a while for it; nobody waits.
     pub fn forget(&self, id: ClusterId) {
         self.memory.remove(id);
         self.prover.forget(id);
+        let store = Arc::clone(&self.store);
+        tokio::spawn(async move {
+            for pause in FORGETTING {
+                match store.forget(id).await {
+                    Ok(()) => return,
+                    Err(error) => tracing::warn!(%id, %error, "the credentials of a removed cluster are still there"),
+                }
+                tokio::time::sleep(pause).await;
+            }
+        });
     }
 
     /// One check of `target` with `credential`.

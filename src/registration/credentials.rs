@@ -249,13 +249,16 @@ impl Registration {
     async fn write_credentials(self: &Arc<Self>, id: ClusterId, change: Change, deed: Deed) -> Result<(), WriteError> {
         let this = Arc::clone(self);
         detached(async move { this.write_credentials_now(id, change, &deed).await }).await?;
-        let this = Arc::clone(self);
-        // The answer does not wait for it; the next check of its own would find the new credentials as well.
-        tokio::spawn(async move {
-            let patience = PROOF_SLACK;
-            let _ = this.engine.check_now(id, patience).await;
-        });
+        self.check_soon(id);
         Ok(())
+    }
+
+    /// A check with changed credentials. Nobody waits for it; the next check of its own would find them as well.
+    pub(super) fn check_soon(self: &Arc<Self>, id: ClusterId) {
+        let this = Arc::clone(self);
+        tokio::spawn(async move {
+            let _ = this.engine.check_now(id, PROOF_SLACK).await;
+        });
     }
 
     async fn write_credentials_now(&self, id: ClusterId, change: Change, deed: &Deed) -> Result<(), WriteError> {
@@ -287,7 +290,7 @@ impl Registration {
     }
 
     /// The event that tells of changed credentials, without anything of them.
-    fn told(&self, cluster: &Cluster, after: &Credential, action: &str) -> EventDraft {
+    pub(super) fn told(&self, cluster: &Cluster, after: &Credential, action: &str) -> EventDraft {
         let endpoints: Vec<_> = after.parts().map(|(kind, _)| kind.as_str()).collect();
         let payload = json!({
             "cluster_id": cluster.id,

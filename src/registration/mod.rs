@@ -9,6 +9,7 @@ mod expiring;
 mod given;
 mod import;
 mod invalid;
+mod noticed;
 mod reader;
 mod spec;
 pub mod validate;

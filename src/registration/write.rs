@@ -195,6 +195,11 @@ impl Registration {
             audit.push(invalidated(&cluster, &gone, by));
             (unbound, rest) = (gone, Some(left));
         }
+        // Before the change: a credential must not outlive the place that it is bound to.
+        if !unbound.is_empty() {
+            let done = turn.store(self.vault.store().unbind(&entry.cluster, &unbound)).await;
+            done.map_err(|error| WriteError::of_store(error, id))?;
+        }
         let update = self.store.update(&cluster, entry.cluster.generation, &events, &unbound, &audit);
         let done = turn.store(update).await;
         self.settle(pen, done, id)?;
