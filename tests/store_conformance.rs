@@ -63,3 +63,25 @@ conformance! {
         a_database_newer_than_the_binary_is_refused, several_may_open_a_new_database_at_once,
         nobody_else_may_read_an_embedded_database, no_password_is_displayed;
 }
+
+/// The contract of credential stores, kept in Secrets of a real kube-apiserver.
+mod kubernetes {
+    macro_rules! kept_in_secrets {
+        ($($case:ident),+) => {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $case() {
+                    let Some(backend) = crate::conformance::Backend::kubernetes().await else { return };
+                    crate::conformance::credentials::$case(backend).await;
+                }
+            )+
+        };
+    }
+
+    kept_in_secrets!(
+        what_is_kept_comes_back_as_it_was,
+        parts_are_replaced_and_removed_one_by_one,
+        an_unregistered_cluster_keeps_nothing,
+        a_change_of_the_cluster_takes_what_it_unbinds
+    );
+}

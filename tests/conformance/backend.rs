@@ -1,16 +1,28 @@
 //! A database of one case's own, empty at first, that can be opened more than once.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
-use fleetbeat::store::{OpenError, Place, Store, StoreOptions, open};
+use fleetbeat::{
+    hub::{Hub, Limits, Source},
+    secrets::KubeSecrets,
+    store::{OpenError, Place, Store, StoreOptions, open},
+};
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::support::Postgres;
+use crate::support::{KubeApiserver, Postgres};
 
 /// A database of one case's own.
 pub struct Backend {
     pub options: StoreOptions,
+    /// Where credentials are kept, when not in the database.
+    secrets: Option<(Hub, String)>,
     _directory: Option<tempfile::TempDir>,
 }
 
@@ -18,12 +30,33 @@ impl Backend {
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options = StoreOptions::new(Place::File(directory.path().join("state/fleetbeat.db")));
-        Self { options, _directory: Some(directory) }
+        Self { options, secrets: None, _directory: Some(directory) }
     }
 
     pub async fn postgresql() -> Self {
         let url = Postgres::shared().await.database().await;
-        Self { options: StoreOptions::new(Place::Server(SecretString::from(url))), _directory: None }
+        Self { options: StoreOptions::new(Place::Server(SecretString::from(url))), secrets: None, _directory: None }
+    }
+
+    /// SQLite, with the credentials in a namespace of a real kube-apiserver; `None` on a machine without one.
+    pub async fn kubernetes() -> Option<Self> {
+        static SERVER: tokio::sync::OnceCell<Option<KubeApiserver>> = tokio::sync::OnceCell::const_new();
+        static NAMESPACES: AtomicUsize = AtomicUsize::new(0);
+        let server = SERVER.get_or_init(KubeApiserver::start_if_present).await.as_ref()?;
+        let namespace = format!("case-{}", NAMESPACES.fetch_add(1, Ordering::Relaxed));
+        let object = serde_json::json!({ "metadata": { "name": namespace } });
+        server.command("POST", "/api/v1/namespaces", &object).await;
+        let backend = Self::sqlite().await;
+        let file = backend._directory.as_ref()?.path().join("kubeconfig");
+        std::fs::write(&file, server.kubeconfig(server.token())).unwrap();
+        let hub = Hub::open(Source::Kubeconfig(file), Limits::default()).await.unwrap();
+        Some(Self { secrets: Some((hub, namespace)), ..backend })
+    }
+
+    /// The Secrets of this case, for the clusters of `store`.
+    pub fn secrets(&self, store: &Arc<dyn Store>) -> Option<KubeSecrets> {
+        let (hub, namespace) = self.secrets.as_ref()?;
+        Some(KubeSecrets::new(hub, namespace, Arc::clone(store)))
     }
 
     /// The same, with all the time that ten thousand rows take in an unoptimised build on a busy machine.

@@ -168,6 +168,18 @@ impl KubeApiserver {
         self.command("POST", path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
     }
 
+    /// Creates the objects of a file of manifests: namespaces, service accounts, roles and their bindings.
+    pub async fn apply(&self, manifests: &str) {
+        for document in manifests.split("\n---\n") {
+            let object: serde_json::Value = serde_saphyr::from_str(document).unwrap();
+            let kind = object["kind"].as_str().unwrap().to_lowercase();
+            let group = object["apiVersion"].as_str().unwrap();
+            let root = if group == "v1" { "/api/v1".to_owned() } else { format!("/apis/{group}") };
+            let place = object["metadata"]["namespace"].as_str().map(|name| format!("/namespaces/{name}"));
+            self.command("POST", &format!("{root}{}/{kind}s", place.unwrap_or_default()), &object).await;
+        }
+    }
+
     /// A token of a service account in namespace `default`, which is made where missing.
     pub async fn service_account(&self, name: &str) -> String {
         let accounts = "/api/v1/namespaces/default/serviceaccounts";
