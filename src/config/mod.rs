@@ -5,6 +5,7 @@ mod auth;
 mod connection_url;
 mod durations;
 mod hidden;
+mod hub;
 mod layers;
 mod problem;
 #[cfg(test)]
@@ -22,9 +23,10 @@ use serde::{Deserialize, Serialize};
 pub use auth::{Auth, AuthGateway, AuthGrant, AuthOidc, AuthTokens};
 pub use connection_url::ConnectionUrl;
 pub use hidden::Hidden;
+pub use hub::{CredentialPlace, Credentials, Hub};
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
-pub use sections::{AllowLoopback, Audit, CredentialPlace, Credentials, Discovery, Events, HealthCheck, History, Hub, Listen, Log, LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides};
+pub use sections::{AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides};
 
 /// The defaults, as they stand in `config/default.yaml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");

@@ -90,7 +90,9 @@ fn remove(secret: &mut Secret, kind: Endpoint) {
         Endpoint::ApiServer => vec![KUBECONFIG.to_owned()],
         Endpoint::Prometheus | Endpoint::Tempo | Endpoint::Loki => vec![token_key(kind), ca_key(kind)],
     };
-    data.map(|data| keys.iter().for_each(|key| drop(data.remove(key))));
+    if let Some(data) = data {
+        data.retain(|key, _| !keys.contains(key));
+    }
     if let Some(annotations) = annotations {
         annotations.remove(&bound_key(kind));
         if kind == Endpoint::ApiServer {
