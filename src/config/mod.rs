@@ -26,7 +26,10 @@ pub use hidden::Hidden;
 pub use hub::{CredentialPlace, Credentials, Hub};
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
-pub use sections::{AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes, Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides};
+pub use sections::{
+    AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes,
+    Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides,
+};
 
 /// The defaults, as they stand in `config/default.yaml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");
