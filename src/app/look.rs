@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use crate::{
     config::Settings,
-    probes::{AddressPolicy, Asked, Phases, Trust, take_apart},
+    probes::{AddressPolicy, Asked, Legs, Trust, take_apart},
     store::{self, Seen},
 };
 
@@ -63,7 +63,7 @@ pub async fn hub(settings: &Settings, within: Duration) -> Result<Option<String>
 ///
 /// # Errors
 /// When `probes.ca_file` cannot be used.
-pub async fn cluster(settings: &Settings, asked: &Asked, within: Duration) -> Result<Phases, String> {
+pub async fn cluster(settings: &Settings, asked: &Asked, within: Duration) -> Result<Legs, String> {
     let ca_file = &settings.probes.ca_file;
     let ca_file = (!ca_file.as_os_str().is_empty()).then_some(ca_file.as_path());
     let trust = Trust::load(ca_file).map_err(|error| format!("probes.ca_file: {error}"))?;

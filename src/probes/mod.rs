@@ -7,9 +7,9 @@ mod descriptors;
 mod dial;
 mod inquiry;
 mod judge;
+mod legs;
 mod line;
 mod options;
-mod phases;
 mod resolve;
 mod seats;
 mod serving;
@@ -35,8 +35,8 @@ use tokio::sync::Semaphore;
 
 pub use address::AddressPolicy;
 pub use descriptors::raise_descriptor_limit;
+pub use legs::{Asked, Leg, Legs, take_apart};
 pub use options::ProbeOptions;
-pub use phases::{Asked, Phase, Phases, take_apart};
 pub use resolve::{LookUp, system_look_up};
 pub use trust::{Trust, TrustError, check_bundle};
 

@@ -126,13 +126,13 @@ fn clock_beside(clocks: &[(&str, DateTime<Utc>)]) -> Finding {
 pub(super) async fn cluster(arguments: &DoctorArguments) -> Result<Vec<Finding>, CliError> {
     let Some(asked) = asked(arguments).await? else { return Ok(Vec::new()) };
     let settings: Settings = arguments.settings.load()?;
-    let phases = look::cluster(&settings, &asked, WITHIN).await.map_err(CliError::Usage)?;
-    let done = phases.done.iter().map(|phase| {
-        let told = format!("{:.1} ms, {}", millis(phase.took), field::printable(&phase.told));
-        Finding::new(format!("cluster: {}", phase.name), Verdict::Good, told)
+    let legs = look::cluster(&settings, &asked, WITHIN).await.map_err(CliError::Usage)?;
+    let done = legs.done.iter().map(|leg| {
+        let told = format!("{:.1} ms, {}", millis(leg.took), field::printable(&leg.told));
+        Finding::new(format!("cluster: {}", leg.name), Verdict::Good, told)
     });
     let failed =
-        phases.failed.iter().map(|(name, why)| Finding::new(format!("cluster: {name}"), Verdict::Bad, why.clone()));
+        legs.failed.iter().map(|(name, why)| Finding::new(format!("cluster: {name}"), Verdict::Bad, why.clone()));
     Ok(done.chain(failed).collect())
 }
 

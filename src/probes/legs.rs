@@ -1,4 +1,4 @@
-//! One probe taken apart: how long each phase took. For people who look for what is wrong; no check comes this way.
+//! One probe taken apart: how long each leg took. For people who look for what is wrong; no check comes this way.
 
 use std::time::Duration;
 
@@ -33,9 +33,9 @@ pub struct Asked {
     pub server_name: Option<String>,
 }
 
-/// A phase that came to an end.
+/// A leg that came to an end.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Phase {
+pub struct Leg {
     /// What it is.
     pub name: &'static str,
     /// How long it took.
@@ -46,16 +46,16 @@ pub struct Phase {
 
 /// A probe taken apart.
 #[derive(Clone, Debug, Default)]
-pub struct Phases {
-    /// The phases that succeeded, in their order.
-    pub done: Vec<Phase>,
-    /// The phase that did not, and why.
+pub struct Legs {
+    /// The legs that succeeded, in their order.
+    pub done: Vec<Leg>,
+    /// The leg that did not, and why.
     pub failed: Option<(&'static str, String)>,
 }
 
-impl Phases {
+impl Legs {
     fn end(&mut self, name: &'static str, began: Instant, told: String) -> Instant {
-        self.done.push(Phase { name, took: began.elapsed(), told });
+        self.done.push(Leg { name, took: began.elapsed(), told });
         Instant::now()
     }
 
@@ -70,12 +70,12 @@ impl Phases {
 }
 
 /// Asks an API server once how it is, without credentials, over a connection of its own.
-pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, within: Duration) -> Phases {
-    let mut phases = Phases::default();
+pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, within: Duration) -> Legs {
+    let mut legs = Legs::default();
     let address =
         Address { url: asked.url.clone(), ca_bundle: asked.ca_bundle.clone(), server_name: asked.server_name.clone() };
     let Some(site) = Site::parse(Endpoint::ApiServer, &address) else {
-        return phases.fail("address", Trouble::Failed(Cause::Blocked));
+        return legs.fail("address", Trouble::Failed(Cause::Blocked));
     };
     let options = ProbeOptions::default();
     let resolver = || Resolver::new(system_look_up(), policy.clone(), 1, within);
@@ -84,18 +84,18 @@ pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, wit
     let began = Instant::now();
     let addresses = match resolver().resolve(&site.host, site.port, &mut deadline).await {
         Ok(addresses) => addresses,
-        Err(trouble) => return phases.fail("name", trouble),
+        Err(trouble) => return legs.fail("name", trouble),
     };
     let told = addresses.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>().join(", ");
-    let began = phases.end("name", began, told);
+    let began = legs.end("name", began, told);
     let stream = match dialer.tcp(&site, &mut deadline).await {
         Ok(stream) => stream,
-        Err(trouble) => return phases.fail("connect", trouble),
+        Err(trouble) => return legs.fail("connect", trouble),
     };
     let told = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
-    let began = phases.end("connect", began, told);
+    let began = legs.end("connect", began, told);
     if !site.secure {
-        return answer(phases, TokioIo::new(stream), &site, &deadline, began).await;
+        return answer(legs, TokioIo::new(stream), &site, &deadline, began).await;
     }
     let verifier = trust.for_api_server(asked.ca_bundle.as_deref());
     let tls = verifier
@@ -103,18 +103,18 @@ pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, wit
         .and_then(|verifier| Tls::new(trust.provider(), verifier, 0, None, asked.server_name.as_deref()));
     let tls = match tls {
         Ok(tls) => tls,
-        Err(cause) => return phases.fail("tls", Trouble::Failed(cause)),
+        Err(cause) => return legs.fail("tls", Trouble::Failed(cause)),
     };
     let stream = match dialer.tls(&site, &tls, stream, &mut deadline, within).await {
         Ok(stream) => stream,
-        Err(trouble) => return phases.fail("tls", trouble),
+        Err(trouble) => return legs.fail("tls", trouble),
     };
     let version = stream.get_ref().1.protocol_version().map(|version| format!("{version:?}")).unwrap_or_default();
-    let began = phases.end("tls", began, version);
-    answer(phases, TokioIo::new(stream), &site, &deadline, began).await
+    let began = legs.end("tls", began, version);
+    answer(legs, TokioIo::new(stream), &site, &deadline, began).await
 }
 
-async fn answer<S>(mut phases: Phases, stream: TokioIo<S>, site: &Site, deadline: &Deadline, began: Instant) -> Phases
+async fn answer<S>(mut legs: Legs, stream: TokioIo<S>, site: &Site, deadline: &Deadline, began: Instant) -> Legs
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -128,10 +128,10 @@ where
     };
     match deadline.bound(Cause::Timeout, exchange).await {
         Ok(Some(response)) => {
-            phases.end("answer", began, format!("{} {}", site.anonymous, response.status()));
-            phases
+            legs.end("answer", began, format!("{} {}", site.anonymous, response.status()));
+            legs
         }
-        Ok(None) => phases.fail("answer", Trouble::Failed(Cause::Protocol)),
-        Err(trouble) => phases.fail("answer", trouble),
+        Ok(None) => legs.fail("answer", Trouble::Failed(Cause::Protocol)),
+        Err(trouble) => legs.fail("answer", trouble),
     }
 }
