@@ -3,7 +3,7 @@ import { defineConfig } from 'vite';
 
 // Two files with hashes in their names; nothing inline, so that the content security policy needs no exception.
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte({ configFile: false })],
   build: {
     target: 'es2023',
     modulePreload: false,

@@ -1,5 +1,7 @@
 // Talks to the REST API. Every request ends in time; every error carries the fields that it is about.
 
+import { proof } from './proof';
+
 export interface FieldError {
   field: string;
   message: string;
@@ -24,12 +26,14 @@ interface Options {
   headers?: Record<string, string>;
   signal?: AbortSignal;
   patienceMs?: number;
+  /** Being refused is an answer here, and signs nobody out. */
+  asking?: boolean;
 }
 
 async function send(path: string, options: Options): Promise<Response> {
   const late = AbortSignal.timeout(options.patienceMs ?? PATIENCE_MS);
   const signal = options.signal ? AbortSignal.any([options.signal, late]) : late;
-  const headers: Record<string, string> = { accept: 'application/json', ...options.headers };
+  const headers: Record<string, string> = { accept: 'application/json', ...proof.headers(options.method), ...options.headers };
   if (options.body !== undefined) headers['content-type'] = 'application/json';
   const body = options.body === undefined ? undefined : JSON.stringify(options.body);
   try {
@@ -41,7 +45,8 @@ async function send(path: string, options: Options): Promise<Response> {
   }
 }
 
-async function refusal(response: Response): Promise<ApiError> {
+async function refusal(response: Response, options: Options): Promise<ApiError> {
+  if (response.status === 401 && !options.asking) proof.onRefused();
   const fallback = `The server answered ${response.status}`;
   try {
     const { error } = await response.json();
@@ -53,13 +58,13 @@ async function refusal(response: Response): Promise<ApiError> {
 
 export async function request<T>(path: string, options: Options = {}): Promise<T> {
   const response = await send(path, options);
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await refusal(response, options);
   return (response.status === 204 ? undefined : await response.json()) as T;
 }
 
 export async function text(path: string, options: Options = {}): Promise<string> {
   const response = await send(path, { ...options, headers: { accept: 'text/plain' } });
-  if (!response.ok) throw await refusal(response);
+  if (!response.ok) throw await refusal(response, options);
   return response.text();
 }
 

@@ -4,6 +4,7 @@
 import { request, text, wording } from './api';
 import { Fleet, type Totals } from './fleet';
 import { readEngine, type EngineNumbers } from './numbers';
+import { proof } from './proof';
 import { EventStream, type StreamState } from './stream';
 import type { FleetEvent, FleetTiles } from './types';
 
@@ -51,8 +52,10 @@ class Live {
     ];
     const offline = () => this.follower?.nudge(false);
     const online = () => this.follower?.nudge(true);
+    const looked = () => void this.refresh();
     window.addEventListener('offline', offline);
     window.addEventListener('online', online);
+    document.addEventListener('visibilitychange', looked);
     void this.load();
     // Two readings make a rate.
     void this.read().then(() => setTimeout(() => void this.read(), 1_500));
@@ -61,9 +64,23 @@ class Live {
       timers.forEach(clearInterval);
       window.removeEventListener('offline', offline);
       window.removeEventListener('online', online);
+      document.removeEventListener('visibilitychange', looked);
       this.follower?.close();
+      this.forget();
     };
   }
+
+  /** Nothing is left for the next caller to see. */
+  private forget(): void {
+    fleet.replace([]);
+    [this.follower, this.checkedAfter, this.dirty] = [undefined, '', false];
+    [this.loaded, this.held, this.trouble, this.stream, this.heardAt] = [false, false, '', 'connecting', 0];
+    [this.events, this.numbers, this.totals] = [[], undefined, fleet.totals()];
+    this.visit += 1;
+  }
+
+  /** Answers to what an earlier caller asked are dropped. */
+  private visit = 0;
 
   private dirty = false;
 
@@ -75,16 +92,18 @@ class Live {
   }
 
   private async load(): Promise<void> {
+    const visit = this.visit;
     this.busy = true;
     try {
       const all = await request<FleetTiles>('/api/v1/fleet/tiles');
+      if (visit !== this.visit) return;
       fleet.replace(all.tiles);
       this.take(all);
       this.loaded = true;
       this.count();
       if (!this.follower) this.follow(all.position);
     } catch (error) {
-      this.trouble = wording(error);
+      if (visit === this.visit) this.trouble = wording(error);
     } finally {
       this.busy = false;
     }
@@ -100,18 +119,20 @@ class Live {
   private async refresh(): Promise<void> {
     if (this.busy || document.hidden) return;
     if (!this.loaded) return this.load();
+    const visit = this.visit;
     this.busy = true;
     try {
       // One second over, for checks that ended while the last answer was made.
       const after = new Date(Date.parse(this.checkedAfter) - 1_000).toISOString();
       const news = await request<FleetTiles>(`/api/v1/fleet/tiles?checked_after=${encodeURIComponent(after)}`, { patienceMs: 10_000 });
+      if (visit !== this.visit) return;
       fleet.refresh(news.tiles);
       this.take(news);
       if (news.total_clusters !== fleet.order.length && this.stream === 'live') this.recount += 1;
       else this.recount = 0;
       if (this.recount >= 3) await this.load();
     } catch (error) {
-      this.trouble = wording(error);
+      if (visit === this.visit) this.trouble = wording(error);
     } finally {
       this.busy = false;
     }
@@ -137,6 +158,8 @@ class Live {
         if (this.stream !== state) this.stream = state;
       },
       onEvents: (events) => this.hear(events),
+      headers: () => proof.headers(),
+      onRefused: () => proof.onRefused(),
     });
     this.follower.open();
   }

@@ -49,6 +49,10 @@ export interface StreamParts {
   after: number;
   onEvents: (events: FleetEvent[]) => void;
   onState: (state: StreamState) => void;
+  /** What shows who is calling, asked for at every try. */
+  headers?: () => Record<string, string>;
+  /** The server no longer knows the caller: there is no other try. */
+  onRefused?: () => void;
   fetch?: typeof fetch;
   /** Silence after which the connection counts as lost. */
   silenceMs?: number;
@@ -100,10 +104,15 @@ export class EventStream {
     this.listen(controller);
     try {
       const response = await (this.parts.fetch ?? fetch)(this.parts.url, {
-        headers: { accept: 'text/event-stream', 'last-event-id': String(this.position) },
+        headers: { accept: 'text/event-stream', 'last-event-id': String(this.position), ...this.parts.headers?.() },
         signal: controller.signal,
         cache: 'no-store',
       });
+      if (response.status === 401 && this.parts.onRefused && this.controller === controller) {
+        this.close();
+        this.parts.onRefused();
+        return;
+      }
       if (!response.ok || !response.body) throw new Error(`the stream answered ${response.status}`);
       await this.read(response.body, controller);
     } catch {
