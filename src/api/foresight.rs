@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::{board::Entry, health::Endpoint};
+use fleetbeat_actors::{board::Entry, health::Endpoint, roll::ClusterId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -32,11 +32,14 @@ struct Limit {
     /// At most so many clusters; 100 when left out.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<i64>,
+    /// Only this cluster; all of it is counted all the same.
+    #[param(value_type = Option<Uuid>)]
+    cluster_id: Option<ClusterId>,
 }
 
 impl FromParameters for Limit {
     fn read(parameters: &mut Parameters) -> Self {
-        Self { limit: parameters.integer("limit", 1, MAX_LIMIT) }
+        Self { limit: parameters.integer("limit", 1, MAX_LIMIT), cluster_id: parameters.cluster_id("cluster_id") }
     }
 }
 
@@ -111,7 +114,7 @@ async fn fleet_credentials(
             Some(Stage::Near | Stage::Imminent) => fleet.expiring += 1,
             Some(Stage::Far) => {}
         }
-        if !ends.is_empty() {
+        if !ends.is_empty() && query.cluster_id.is_none_or(|id| id == entry.cluster.id) {
             ranked.push((entry.clone(), ends));
         }
     });

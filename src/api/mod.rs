@@ -20,6 +20,7 @@ mod past;
 mod query;
 mod schema;
 mod socket;
+mod status_page;
 mod stream;
 mod streaming;
 mod tiles;
@@ -43,6 +44,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
+pub use status_page::StatusPage;
 pub use streaming::StreamingRules;
 pub use vitals::{Dependency, Facts, Pulse, Vitals};
 
@@ -91,6 +93,8 @@ pub struct ApiParts {
     pub journal: Arc<Journal>,
     /// Health of the process.
     pub vitals: Arc<Vitals>,
+    /// The public status page, where there is one.
+    pub status_page: Option<StatusPage>,
     /// The engine's metrics, where a recorder is installed.
     pub metrics: Option<PrometheusHandle>,
     /// How live events may be reached.
@@ -167,6 +171,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(fleet::routes())
         .merge(foresight::routes())
         .merge(tiles::routes())
+        .merge(status_page::routes())
         .merge(past::routes())
         .merge(events::routes())
         .merge(health::routes())

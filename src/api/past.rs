@@ -285,7 +285,7 @@ async fn cluster_uptime(
 
 impl ApiState {
     /// What is known of a cluster's course through a window. The board knows changes that the store has not yet.
-    async fn course(
+    pub(super) async fn course(
         &self,
         entry: &Entry,
         window: &mut Window,

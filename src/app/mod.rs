@@ -121,11 +121,12 @@ impl App {
             journal: Arc::clone(&journal),
             streaming: api::StreamingRules { allowed_origins: settings.streaming.allowed_origins.clone() },
             vitals: Arc::clone(&vitals),
+            status_page: parts::status_page(settings)?,
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         };
         let routers = api::routers(parts);
-        let router = routers.everything.merge(web::router());
+        let router = routers.everything.merge(web::router(settings.status_page.enabled));
         let mut tasks = JoinSet::new();
         let server = listening.serve(settings, router, routers.observability, stopped, &mut tasks);
         let written = Arc::clone(&journal);

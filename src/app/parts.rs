@@ -15,6 +15,7 @@ use fleetbeat_actors::{
 
 use super::canaries::TcpCanaries;
 use crate::{
+    api::StatusPage,
     audit::JournalRules,
     bus::{BusOptions, RedisBus},
     config::{Database, Settings, Timing},
@@ -78,6 +79,16 @@ fn may_pass(error: &OpenError, place: &Place) -> bool {
 
 pub(super) fn journal_rules(settings: &Settings) -> JournalRules {
     JournalRules { refusals_per_second: settings.audit.refusals_per_second, ..JournalRules::default() }
+}
+
+/// The page for everybody, where one is wanted.
+pub(super) fn status_page(settings: &Settings) -> anyhow::Result<Option<StatusPage>> {
+    let set = &settings.status_page;
+    if !set.enabled {
+        return Ok(None);
+    }
+    let selector = set.label_selector.parse().map_err(anyhow::Error::msg).context("status_page.label_selector")?;
+    Ok(Some(StatusPage::new(set.title.clone(), selector)))
 }
 
 pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {

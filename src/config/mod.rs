@@ -28,7 +28,7 @@ pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
 pub use sections::{
     AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes,
-    Recorder, Registry, Server, Store, Streaming, Timing, TypeOverrides,
+    Recorder, Registry, Server, StatusPage, Store, Streaming, Timing, TypeOverrides,
 };
 
 /// The defaults, as they stand in `config/default.yaml`.
@@ -64,6 +64,8 @@ pub struct Settings {
     pub recorder: Recorder,
     /// How long history is kept.
     pub history: History,
+    /// The public status page.
+    pub status_page: StatusPage,
     /// The audit log.
     pub audit: Audit,
     /// Live events.

@@ -331,6 +331,18 @@ pub struct Recorder {
     pub idle_flush: Duration,
 }
 
+/// The public status page.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusPage {
+    /// Whether there is one.
+    pub enabled: bool,
+    /// Which clusters it shows.
+    pub label_selector: String,
+    /// Its title.
+    pub title: String,
+}
+
 /// How long history is kept, in days.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

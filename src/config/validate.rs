@@ -9,6 +9,7 @@ use url::Url;
 use super::connection_url::has_stray_at_sign;
 use super::layers::Merged;
 use super::{ConfigError, ConnectionUrl, HealthCheck, Problem, ServerTls, Settings, Timing};
+use crate::selector::Selector;
 
 const POSTGRES_SCHEMES: [&str; 2] = ["postgresql", "postgres"];
 const REDIS_SCHEMES: [&str; 6] =
@@ -29,6 +30,7 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
     checks.probes(settings);
     checks.storage(settings);
     checks.names(settings);
+    checks.status_page(settings);
     match checks.problems.is_empty() {
         true => Ok(()),
         false => Err(ConfigError { problems: checks.problems }),
@@ -217,6 +219,20 @@ impl Checks<'_> {
         self.within("audit.retention_days", settings.audit.retention_days, 1, TEN_YEARS);
         self.within("audit.refusals_per_second", settings.audit.refusals_per_second, 4, 10_000);
         self.within("registry.reconcile_seconds", settings.registry.reconcile, MILLISECOND, DAY);
+    }
+
+    fn status_page(&mut self, settings: &Settings) {
+        let page = &settings.status_page;
+        if !(1..=100).contains(&page.title.chars().count()) || page.title.chars().any(char::is_control) {
+            self.refuse("status_page.title", "must be 1 to 100 characters");
+        }
+        match page.label_selector.parse::<Selector>() {
+            Err(error) => self.refuse("status_page.label_selector", error),
+            Ok(_) if page.enabled && page.label_selector.trim().is_empty() => {
+                self.refuse("status_page.label_selector", "must choose what everybody may see, such as `public=true`");
+            }
+            Ok(_) => {}
+        }
     }
 
     fn names(&mut self, settings: &Settings) {

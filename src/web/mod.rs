@@ -23,9 +23,13 @@ const PAGES: [&str; 5] = ["/", "/table", "/events", "/register", "/clusters/{nam
 #[folder = "web/dist/"]
 struct Built;
 
+/// Path of the page for everybody, where there is one.
+const STATUS_PAGE: &str = "/status";
+
 /// The dashboard's routes: its pages, its files, and nothing else, so that unknown paths stay the API's to answer.
-pub fn router() -> Router {
-    let pages = PAGES.into_iter().fold(Router::new(), |router, path| router.route(path, get(page)));
+pub fn router(with_status_page: bool) -> Router {
+    let pages = PAGES.into_iter().chain(with_status_page.then_some(STATUS_PAGE));
+    let pages = pages.fold(Router::new(), |router, path| router.route(path, get(page)));
     pages
         .route("/assets/{file}", get(asset))
         .route("/favicon.svg", get(icon))
@@ -95,7 +99,7 @@ mod tests {
     use super::*;
 
     async fn get(path: &str) -> Response {
-        router().oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
+        router(false).oneshot(Request::get(path).body(Body::empty()).unwrap()).await.unwrap()
     }
 
     fn header_of<'a>(response: &'a Response, name: &str) -> &'a str {
@@ -110,6 +114,13 @@ mod tests {
             assert_eq!(header_of(&answer, "cache-control"), "no-store");
             assert_eq!(header_of(&answer, "content-type"), "text/html; charset=utf-8");
         }
+    }
+
+    #[tokio::test]
+    async fn the_page_for_everybody_is_there_only_where_it_is_wanted() {
+        assert_eq!(get("/status").await.status(), StatusCode::NOT_FOUND);
+        let asked = Request::get("/status").body(Body::empty()).unwrap();
+        assert_eq!(router(true).oneshot(asked).await.unwrap().status(), StatusCode::OK);
     }
 
     #[tokio::test]
@@ -139,7 +150,7 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::OK);
             assert_eq!(header_of(&answer, "cache-control"), FOR_EVER);
             let again = Request::get(format!("/{path}")).header("if-none-match", header_of(&answer, "etag"));
-            let again = router().oneshot(again.body(Body::empty()).unwrap()).await.unwrap();
+            let again = router(false).oneshot(again.body(Body::empty()).unwrap()).await.unwrap();
             assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
         }
     }

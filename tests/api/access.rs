@@ -27,6 +27,7 @@ const TABLE: [(&str, &str, &str); 42] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
+    ("GET", "/api/v1/status-page", "none"),
     ("GET", "/health/detailed", "viewer"),
     ("GET", "/metrics", "viewer"),
     ("GET", "/api/v1/whoami", "viewer"),

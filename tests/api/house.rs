@@ -14,7 +14,7 @@ use axum::{
 };
 use chrono::TimeDelta;
 use fleetbeat::{
-    api::{ApiParts, Dependency, StreamingRules, Vitals, router},
+    api::{ApiParts, Dependency, StatusPage, StreamingRules, Vitals, router},
     audit::{Journal, JournalRules, Origin},
     credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
     discovery::{Budget, Conversation, Discoverer, Habits, Inquirer, Manner, Question, Reply, Silence},
@@ -274,6 +274,7 @@ impl House {
             journal: Arc::clone(&self.journal),
             vitals: Arc::clone(&self.vitals),
             streaming: StreamingRules::default(),
+            status_page: Some(StatusPage::new("Our fleet".to_owned(), "public=true".parse().unwrap())),
             metrics,
             stopping: self.stop.subscribe(),
         })

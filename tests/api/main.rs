@@ -16,5 +16,6 @@ mod metrics;
 mod past;
 mod serving;
 mod sockets;
+mod status_page;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,6 +7,7 @@ import { frames } from './frames.mjs';
 import { Product, Spokes, endAll, eventually, openBrowser } from './house.mjs';
 import { losing } from './losing.mjs';
 import { pictures } from './pictures.mjs';
+import { signing } from './signing.mjs';
 import { watching } from './watching.mjs';
 
 const SPOKES = 1_000;
@@ -36,5 +37,6 @@ after(async () => {
 watching(world);
 changing(world);
 losing(world);
+signing(world);
 pictures(world);
 frames(world);

@@ -69,6 +69,11 @@ export function eventWord(type: string): string {
   return EVENTS[type] ?? type.toLowerCase().replaceAll('_', ' ');
 }
 
+/** Conditions that are as they should be when they do not hold. */
+export function badWhenTrue(condition: string): boolean {
+  return /Expiring|Degraded|Pressure|Stuck|Failing|Failed|Flapping|Gap/.test(condition);
+}
+
 /** Saves text as a file. */
 export function download(name: string, type: string, content: string): void {
   const link = document.createElement('a');

@@ -27,6 +27,9 @@ export const TITLE_HEIGHT = 22;
 const GROUP_GAP = 14;
 const MIN_PITCH = 9;
 const MAX_PITCH = 40;
+/** On walls of screens, which are looked at from further away. */
+const MAX_PITCH_OF_WALLS = 88;
+const WALL_WIDTH = 2_500;
 const MIN_GROUP_WIDTH = 132;
 
 export function gapOf(pitch: number): number {
@@ -58,7 +61,7 @@ function place(groups: Group[], width: number, pitch: number, titled: boolean, a
 /** The layout with the largest tiles whose height is at most `height`, or the smallest tiles where none fits. */
 export function layout(groups: Group[], width: number, height: number): Layout {
   const titled = groups.length > 1 || (groups[0]?.name ?? '') !== '';
-  let [low, high] = [MIN_PITCH, MAX_PITCH];
+  let [low, high] = [MIN_PITCH, width > WALL_WIDTH ? MAX_PITCH_OF_WALLS : MAX_PITCH];
   // Groups of another shape may leave less room unused.
   const shapes = titled ? [2.6, 1.2, 1.7, 3.6, 5, 8] : [1];
   const tightest = (pitch: number): Layout => {

@@ -25,6 +25,8 @@ export class Painter {
   private frame = 0;
   private whole = true;
   private ratio = 1;
+  /** Size of letters, of 12 pixels. */
+  private letters = 1;
   /** How many tiles were drawn, for tests that watch the work. */
   drawn = 0;
 
@@ -96,6 +98,7 @@ export class Painter {
     this.context.clearRect(0, 0, this.layout.width + 8, this.layout.height + 8);
     this.flashing.clear();
     const style = getComputedStyle(this.canvas);
+    this.letters = Math.min(Number.parseFloat(getComputedStyle(document.documentElement).fontSize) / 14, 1.5);
     for (const group of this.layout.groups) {
       if (this.titled) this.title(group.name || 'none', group.members.length, group.x, group.y, group.width, style);
       for (const index of group.members) this.tile(index, now);
@@ -105,7 +108,7 @@ export class Painter {
   private title(name: string, members: number, x: number, y: number, width: number, style: CSSStyleDeclaration): void {
     const context = this.context;
     context.textBaseline = 'alphabetic';
-    context.font = `600 12px ${style.fontFamily}`;
+    context.font = `600 ${12 * this.letters}px ${style.fontFamily}`;
     context.fillStyle = style.color;
     const number = ` ${members}`;
     const room = width - context.measureText(number).width - 4;
@@ -113,7 +116,7 @@ export class Painter {
     while (shown.length > 3 && context.measureText(shown).width > room) shown = `${shown.slice(0, -2)}…`;
     context.fillText(shown, x, y + TITLE_HEIGHT - 8);
     const after = x + context.measureText(shown).width;
-    context.font = `400 12px ${style.fontFamily}`;
+    context.font = `400 ${12 * this.letters}px ${style.fontFamily}`;
     context.globalAlpha = 0.62;
     context.fillText(number, after + 2, y + TITLE_HEIGHT - 8);
     context.globalAlpha = 1;
