@@ -89,7 +89,11 @@ export class Spokes {
     // Addresses of this run's own: others on this machine may simulate spokes, too.
     const base = `127.${64 + (process.pid % 60)}.${32 * fleets++}.1`;
     start('fleetbeat-loadtest', ['spokes', '--count', String(count), '--base', base, '--prefix', prefix, '--control', `127.0.0.1:${port}`]);
-    spokes.registration = await eventually('the spokes', () => fetch(`${spokes.control}/registration`, { signal: AbortSignal.timeout(5_000) }).then((answer) => answer.text()), 60_000);
+    // They come up one after another.
+    spokes.registration = await eventually('the spokes', async () => {
+      const body = await ask(`${spokes.control}/registration`);
+      return body.clusters.length === count && body;
+    }, 60_000);
     return spokes;
   }
   behave(name, behaviour) {

@@ -7,7 +7,7 @@ import { KEPT, ROOT, WEB, eventually, leave, visit } from './house.mjs';
 
 const axe = readFileSync(join(WEB, 'node_modules', 'axe-core', 'axe.min.js'), 'utf8');
 /** The pictures of a run that the README shows. */
-const SHOWN = ['map-light', 'map-dark', 'cluster-light'];
+const SHOWN = ['map-light', 'map-dark', 'cluster-light', 'cluster-dark'];
 
 async function picture(page, name) {
   await page.evaluate(() => document.fonts.ready);
