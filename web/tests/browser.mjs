@@ -1,6 +1,5 @@
 // Drives the real binary, in front of a thousand simulated spokes, through a real browser. Every wait ends in time.
 // Started by `web/tests/run browser`.
-import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { changing } from './changing.mjs';
 import { frames } from './frames.mjs';
@@ -24,8 +23,7 @@ const world = {
 before(async () => {
   const began = Date.now();
   [world.spokes, world.product, world.browser] = await Promise.all([Spokes.start(SPOKES), new Product('fleet').start(), openBrowser()]);
-  const report = await world.product.api('/api/v1/clusters:import', { method: 'POST', body: world.spokes.registration });
-  assert.equal(report.created, SPOKES);
+  await world.product.register(world.spokes);
   await eventually('every spoke ONLINE', async () => (await world.product.api('/api/v1/fleet/summary')).by_state.ONLINE === SPOKES, 120_000);
   console.log(`${SPOKES} spokes are watched and ONLINE after ${Date.now() - began} ms`);
 }, { timeout: 200_000 });

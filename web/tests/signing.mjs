@@ -27,7 +27,7 @@ export const signing = (world) => describe('signing in', () => {
     const settings = { ...QUICK, 'auth.tokens.enabled': true, 'status_page.enabled': true, 'status_page.title': 'Our fleet', 'status_page.label_selector': 'team=data' };
     [own.spokes, own.product] = await Promise.all([Spokes.start(SPOKES, 'guarded-'), new Product('guarded', settings).start()]);
     own.admin = own.product.firstToken;
-    await own.product.api('/api/v1/clusters:import', { method: 'POST', token: own.admin, body: own.spokes.registration });
+    await own.product.register(own.spokes, own.admin);
     own.clusters = (await own.product.api('/api/v1/clusters?page_size=100', { token: own.admin })).items;
     await eventually('all ONLINE', async () => (await own.product.api('/api/v1/fleet/summary', { token: own.admin })).by_state.ONLINE === SPOKES, 60_000);
   });

@@ -15,7 +15,7 @@ function storage(): Storage | undefined {
 
 class Proof {
   private token = storage()?.getItem(KEY) ?? '';
-  /** Of a session; shown by everything that changes something. */
+  /** Of a session, where the server gives one; shown by everything that changes something. No other site can send the header. */
   word = '';
   /** Called when the server no longer knows the caller. */
   onRefused: () => void = () => undefined;
@@ -33,7 +33,7 @@ class Proof {
   headers(method = 'GET'): Record<string, string> {
     const headers: Record<string, string> = {};
     if (this.token !== '') headers.authorization = `Bearer ${this.token}`;
-    if (this.token === '' && this.word !== '' && method !== 'GET') headers[WORD_HEADER] = this.word;
+    else if (method !== 'GET') headers[WORD_HEADER] = this.word || '1';
     return headers;
   }
 }

@@ -57,6 +57,26 @@ describe('EventStream', () => {
     vi.useRealTimers();
   });
 
+  it('shows who is calling at every try, and stops for good when that is refused', async () => {
+    stream.close();
+    const shown: (string | null)[] = [];
+    let [refused, status] = [0, 200];
+    const answering = (async (_url: string, init: RequestInit) => {
+      shown.push(new Headers(init.headers).get('authorization'));
+      return status === 200 ? server.fetch('', init) : new Response('{}', { status });
+    }) as unknown as typeof fetch;
+    let token = 'a';
+    stream = new EventStream({ url: '/stream', after: 5, fetch: answering, pauseMs: 500, onEvents: () => undefined, onState: () => undefined, headers: () => ({ authorization: token }), onRefused: () => void (refused += 1) });
+    stream.open();
+    await settle();
+    [token, status] = ['b', 401];
+    server.bodies.at(-1)!.close();
+    await vi.advanceTimersByTimeAsync(600);
+    expect([shown, refused]).toEqual([['a', 'b'], 1]);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(shown.length).toBe(2);
+  });
+
   it('begins after the snapshot and resumes after the last event seen', async () => {
     stream.open();
     await settle();
