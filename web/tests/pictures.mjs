@@ -42,7 +42,7 @@ export function pictures(world) {
         const page = await visit(world.browser, world.product.url + path, { ...seen, colorScheme });
         await page.waitForSelector('[data-count=stale]:text-is("0")');
         if (name === 'cluster') await page.waitForSelector('canvas');
-        if (name === 'map') await eventually('the rate of checks', async () => /\d/.test(await page.textContent('[data-number=checks]')));
+        if (name === 'map' || name === 'cluster') await eventually('the rate of checks', async () => /\d/.test(await page.textContent('[data-number=checks]')));
         await picture(page, `${name}-${colorScheme}`);
         assert.deepEqual(await grave(page), [], `${name} in ${colorScheme}`);
         await leave(page);
