@@ -7,10 +7,7 @@ describe('proof', () => {
     expect(proof.headers('POST')).toEqual({ authorization: 'Bearer fbt_abc' });
     proof.keep('');
     expect(proof.headers()).toEqual({});
-    expect(proof.headers('DELETE')).toEqual({ 'x-csrf-token': '1' });
-    proof.word = 'of this session';
-    expect(proof.headers('POST')).toEqual({ 'x-csrf-token': 'of this session' });
-    expect(proof.headers()).toEqual({});
+    expect(proof.headers('DELETE')).toEqual({ 'x-fleetbeat-request': '1' });
   });
 
   it('takes for a token only what a header can carry', () => {

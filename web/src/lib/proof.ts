@@ -1,8 +1,9 @@
-// What requests show of who is calling: an API token, or for a session of the browser the word against forged requests.
+// What requests show of who is calling: an API token, or for a session of the browser that they come from this page.
 // Kept in memory and for the life of the tab; never in a URL. Whoever asks the server and is refused says so here.
 
 const KEY = 'fleetbeat-token';
-const WORD_HEADER = 'x-csrf-token';
+/** No page of another site can send it. */
+const FROM_HERE = 'x-fleetbeat-request';
 
 function storage(): Storage | undefined {
   try {
@@ -15,8 +16,6 @@ function storage(): Storage | undefined {
 
 class Proof {
   private token = storage()?.getItem(KEY) ?? '';
-  /** Of a session, where the server gives one; shown by everything that changes something. No other site can send the header. */
-  word = '';
   /** Called when the server no longer knows the caller. */
   onRefused: () => void = () => undefined;
 
@@ -33,7 +32,7 @@ class Proof {
   headers(method = 'GET'): Record<string, string> {
     const headers: Record<string, string> = {};
     if (this.token !== '') headers.authorization = `Bearer ${this.token}`;
-    else if (method !== 'GET') headers[WORD_HEADER] = this.word || '1';
+    else if (method !== 'GET') headers[FROM_HERE] = '1';
     return headers;
   }
 }

@@ -2,6 +2,7 @@
 
 import { ApiError, request, wording } from './api';
 import { proof } from './proof';
+import { route } from './route.svelte';
 
 export type Role = 'viewer' | 'operator' | 'admin';
 const RANK: Record<Role, number> = { viewer: 0, operator: 1, admin: 2 };
@@ -14,7 +15,6 @@ export interface Caller {
   role: Role;
   scope: { everything?: boolean; cluster_ids?: string[]; label_selector?: string };
   expires_at: string | null;
-  csrf_token?: string | null;
 }
 
 export interface Methods {
@@ -83,13 +83,12 @@ class Session {
 
   private enter(caller: Caller): void {
     [this.caller, this.standing, this.notice] = [caller, 'in', ''];
-    proof.word = caller.csrf_token ?? '';
+    if (route.get('sign_in') !== '') route.set({ sign_in: '' });
     if (caller.method !== 'open') void this.askMethods();
   }
 
   private leave(): void {
     [this.caller, this.standing] = [undefined, 'out'];
-    proof.word = '';
     void this.askMethods();
   }
 
