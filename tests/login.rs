@@ -27,8 +27,8 @@ async fn product(issuer: &Issuer) -> Product {
 /// The value of a cookie that an answer sets.
 fn cookie(answer: &Answer, name: &str) -> String {
     let set = answer.headers.get_all("set-cookie").iter().map(|value| value.to_str().unwrap());
-    let value = set.filter_map(|text| text.split(';').next()?.strip_prefix(&format!("{name}=")));
-    value.last().unwrap_or_default().to_owned()
+    let mut values = set.filter_map(|text| text.split(';').next()?.strip_prefix(&format!("{name}=")));
+    values.next_back().unwrap_or_default().to_owned()
 }
 
 /// Begins to sign in: where to, and the cookie of it.
