@@ -13,6 +13,7 @@ mod fleet;
 mod foresight;
 mod gate;
 mod health;
+mod internal;
 mod listing;
 mod live;
 mod login;
@@ -47,6 +48,7 @@ use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 
 pub use gate::{Bounds, GateRules};
+pub use internal::{InternalParts, internal_router};
 pub use status_page::StatusPage;
 pub use streaming::StreamingRules;
 pub use vitals::{Dependency, Facts, Pulse, Vitals};
@@ -214,12 +216,17 @@ pub fn routers(parts: ApiParts) -> Routers {
 
 /// What surrounds every route, known or not.
 fn surrounded(router: Router, rules: Arc<GateRules>, clock: Arc<dyn Clock>) -> Router {
+    let plain = uncompressed(router, rules, clock);
+    plain.layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+}
+
+/// The same for answers that hold secrets, whose length must tell nothing of what is in them.
+fn uncompressed(router: Router, rules: Arc<GateRules>, clock: Arc<dyn Clock>) -> Router {
     router
         .layer(CatchPanicLayer::custom(context::panicked))
         .layer(middleware::from_fn_with_state(Arc::clone(&rules), gate::gate))
         .layer(middleware::from_fn_with_state(clock, context::surround))
         .layer(middleware::from_fn_with_state(rules, gate::armour))
-        .layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
+use axum::Router;
 use tokio::{
     sync::watch,
     task::{JoinHandle, JoinSet},
@@ -21,8 +22,10 @@ const OBSERVERS: usize = 64;
 pub(super) struct Listening {
     public: Vec<Door>,
     observability: Vec<Door>,
+    internal: Vec<Door>,
     tls: Option<Arc<Tls>>,
     observability_tls: Option<Arc<Tls>>,
+    internal_tls: Option<Arc<Tls>>,
 }
 
 impl Listening {
@@ -41,6 +44,10 @@ impl Listening {
         for listen in &server.observability_listen {
             observability.push(open("server.observability_listen", listen).await?);
         }
+        let mut internal = Vec::new();
+        if let Some(listen) = &settings.internal.listen.0 {
+            internal.push(open("internal.listen", listen).await?);
+        }
         let tls = |clients| tls(settings, clients).context("server.tls");
         let observed = !observability.is_empty();
         Ok(Self {
@@ -48,6 +55,8 @@ impl Listening {
             tls: tls(clients(settings))?,
             observability_tls: if observed { tls(Clients::Anybody)? } else { None },
             observability,
+            internal_tls: if internal.is_empty() { None } else { tls(Clients::Anybody)? },
+            internal,
         })
     }
 
@@ -58,7 +67,7 @@ impl Listening {
 
     /// The addresses of all TCP doors.
     pub(super) fn addresses(&self) -> Vec<SocketAddr> {
-        self.public.iter().chain(&self.observability).filter_map(Door::address).collect()
+        self.public.iter().chain(&self.observability).chain(&self.internal).filter_map(Door::address).collect()
     }
 
     /// Serves until `stopping` becomes true. Certificates are kept fresh among `tasks`.
@@ -66,19 +75,27 @@ impl Listening {
         self,
         settings: &Settings,
         routers: Routers,
+        internal: Option<Router>,
         stopping: watch::Receiver<bool>,
         tasks: &mut JoinSet<()>,
     ) -> JoinHandle<()> {
-        for tls in [&self.tls, &self.observability_tls].into_iter().flatten() {
+        for tls in [&self.tls, &self.observability_tls, &self.internal_tls].into_iter().flatten() {
             tasks.spawn(Arc::clone(tls).keep_fresh());
         }
         let limits = limits(settings);
         let few = Limits { connections: OBSERVERS, ..limits.clone() };
+        let inside = listener::serve(
+            if internal.is_some() { self.internal } else { Vec::new() },
+            self.internal_tls,
+            internal.unwrap_or_default(),
+            limits.clone(),
+            stopping.clone(),
+        );
         let public = listener::serve(self.public, self.tls, routers.everything, limits, stopping.clone());
         let observability = routers.observability;
         let observability = listener::serve(self.observability, self.observability_tls, observability, few, stopping);
         tokio::spawn(async {
-            tokio::join!(public, observability);
+            tokio::join!(public, observability, inside);
         })
     }
 }

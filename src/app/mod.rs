@@ -6,6 +6,7 @@ mod dependencies;
 mod edge;
 mod hub;
 mod identity;
+mod internal;
 mod janitor;
 mod listening;
 pub mod look;
@@ -131,9 +132,10 @@ impl App {
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         };
+        let internal = internal::router(settings, &parts).await?;
         let routers = api::routers(parts);
         let mut tasks = JoinSet::new();
-        let server = listening.serve(settings, routers, stopped, &mut tasks);
+        let server = listening.serve(settings, routers, internal, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
         if let Some(secrets) = secrets {

@@ -1,11 +1,11 @@
-//! The sections about credentials and the hub. What each key means and its default stand in `config/default.yaml`.
+//! The sections about credentials, the hub and the internal endpoint. What each key means and its default stand in `config/default.yaml`.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{durations::seconds, hidden::Hidden};
+use super::{Listen, durations::seconds, hidden::Hidden};
 
 /// Credentials of clusters.
 #[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
@@ -72,4 +72,35 @@ pub struct Hub {
     pub timeout: Duration,
     /// Largest answer that is read, in bytes.
     pub max_answer_bytes: usize,
+}
+
+/// The endpoint that hands credentials to other parts of the platform.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Internal {
+    /// Where it is served; nowhere when empty.
+    pub listen: MaybeListen,
+    /// For whom tokens have to be made.
+    pub audience: String,
+    /// Who may ask, as `namespace/name`.
+    pub allowed_service_accounts: Vec<String>,
+}
+
+/// An address or Unix socket to listen on, or an empty text for none.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MaybeListen(pub Option<Listen>);
+
+impl TryFrom<String> for MaybeListen {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        if text.is_empty() { Ok(Self(None)) } else { Listen::try_from(text).map(|listen| Self(Some(listen))) }
+    }
+}
+
+impl From<MaybeListen> for String {
+    fn from(value: MaybeListen) -> Self {
+        value.0.map(Self::from).unwrap_or_default()
+    }
 }

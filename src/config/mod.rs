@@ -25,7 +25,7 @@ pub use auth::{Auth, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthToken
 pub use connection_url::ConnectionUrl;
 pub use edge::{CircuitBreaker, Limits, Tracing};
 pub use hidden::Hidden;
-pub use hub::{CredentialPlace, Credentials, Hub};
+pub use hub::{CredentialPlace, Credentials, Hub, Internal, MaybeListen};
 pub use problem::{ConfigError, Problem};
 pub use sections::ServerTls;
 pub use sections::{
@@ -88,6 +88,8 @@ pub struct Settings {
     pub credentials: Credentials,
     /// The cluster that fleetbeat belongs to.
     pub hub: Hub,
+    /// The endpoint that hands out credentials.
+    pub internal: Internal,
     /// What fleetbeat writes about itself.
     pub log: Log,
 }

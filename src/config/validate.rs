@@ -1,6 +1,7 @@
 //! Whether the values make sense: ranges, forms of URLs, and what is not safe.
 
 mod auth;
+mod internal;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
     checks.urls(settings);
     checks.server(settings);
     checks.auth(settings);
+    checks.internal(settings);
     checks.edge(settings);
     checks.health_check(&settings.health_check);
     checks.monitor(settings);

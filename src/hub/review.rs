@@ -87,6 +87,7 @@ fn judge(answer: TokenReview, audience: &str) -> Review {
 pub struct Reviews {
     hub: Arc<dyn AskHub>,
     clock: Arc<dyn Clock>,
+    accepted_for: Duration,
     accepted: Mutex<Memory>,
     refused: Mutex<Memory>,
 }
@@ -97,7 +98,13 @@ type Memory = HashMap<Key, (Instant, Review)>;
 impl Reviews {
     /// Reviews by `hub`.
     pub fn new(hub: Arc<dyn AskHub>, clock: Arc<dyn Clock>) -> Self {
-        Self { hub, clock, accepted: Mutex::default(), refused: Mutex::default() }
+        Self { hub, clock, accepted_for: ACCEPTED_FOR, accepted: Mutex::default(), refused: Mutex::default() }
+    }
+
+    /// The same without the memory of what was accepted: a revoked token, or a hub that is away, counts at once.
+    #[must_use]
+    pub fn anew_each_time(self) -> Self {
+        Self { accepted_for: Duration::ZERO, ..self }
     }
 
     /// Whose is `token`, if it was made for `audience`? A token that cannot be one is refused without asking.
@@ -129,9 +136,12 @@ impl Reviews {
     fn remember(&self, key: Key, review: &Review, token: SecretString) {
         let now = self.clock.now();
         let (memory, span) = match review {
-            Review::Accepted(_) => (&self.accepted, ACCEPTED_FOR.min(self.left_of(token))),
+            Review::Accepted(_) => (&self.accepted, self.accepted_for.min(self.left_of(token))),
             Review::Refused => (&self.refused, REFUSED_FOR),
         };
+        if span.is_zero() {
+            return;
+        }
         let mut memory = memory.lock();
         if memory.len() >= REMEMBERED {
             memory.retain(|_, (until, _)| now < *until);
@@ -210,6 +220,17 @@ mod tests {
         tokio::time::advance(ACCEPTED_FOR).await;
         reviews.review("good", "a").await.unwrap();
         assert_eq!(fake.asked.load(Ordering::Relaxed), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hands_out_secrets_asks_about_every_accepted_token_again() {
+        let (fake, reviews) = reviews(false);
+        let reviews = reviews.anew_each_time();
+        for _ in 0..3 {
+            assert!(matches!(reviews.review("good", "a").await, Ok(Review::Accepted(_))));
+            assert!(matches!(reviews.review("bad", "a").await, Ok(Review::Refused)));
+        }
+        assert_eq!(fake.asked.load(Ordering::Relaxed), 4, "three times about the good one, once about the bad one");
     }
 
     #[tokio::test(start_paused = true)]
