@@ -19,8 +19,8 @@ use crate::{audit::Action, identity::Author};
 
 /// Most clusters of one import.
 pub const MAX_IMPORT: usize = 1_000;
-/// New clusters stored in one transaction.
-const BATCH: usize = 250;
+/// New clusters stored in one transaction: few enough that a busy store takes them within the time of one write.
+const BATCH: usize = 50;
 
 /// What became of one cluster of an import.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The monitor's API as the harness uses it: register, list, read the log.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use hyper::Method;
@@ -13,22 +14,39 @@ use crate::spokes::Registration;
 
 /// Clusters of one import.
 const BATCH: usize = 500;
+/// How often an import is sent that the monitor could not store as a whole, and the pause before the next time.
+const TRIES: u32 = 30;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Registers the fleet; returns every cluster's id, in order.
 pub async fn register(http: &Http, fleet: &[Registration], mut done: impl FnMut(usize)) -> anyhow::Result<Vec<String>> {
     let mut ids = Vec::with_capacity(fleet.len());
     for batch in fleet.chunks(BATCH) {
-        let body = json!({ "clusters": batch });
-        let answer: Value = http.json(Method::POST, "/api/v1/clusters:import", Some(&body)).await?;
-        for item in answer["items"].as_array().context("an import has no items")? {
-            match item["id"].as_str() {
-                Some(id) => ids.push(id.to_owned()),
-                None => bail!("a cluster was not registered: {item}"),
-            }
-        }
+        ids.extend(import(http, batch).await?);
         done(batch.len());
     }
     Ok(ids)
+}
+
+/// Imports until all are there: a busy store may have taken only some.
+async fn import(http: &Http, batch: &[Registration]) -> anyhow::Result<Vec<String>> {
+    let body = json!({ "clusters": batch });
+    let mut refused = String::new();
+    for _ in 0..TRIES {
+        match http.json::<Value>(Method::POST, "/api/v1/clusters:import", Some(&body)).await {
+            Ok(answer) => {
+                let items = answer["items"].as_array().context("an import has no items")?;
+                let ids = items.iter().map(|item| item["id"].as_str().map(str::to_owned).ok_or(item));
+                match ids.collect::<Result<_, _>>() {
+                    Ok(ids) => return Ok(ids),
+                    Err(item) => refused = item.to_string(),
+                }
+            }
+            Err(error) => refused = format!("{error:#}"),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    bail!("a cluster was not registered: {refused}")
 }
 
 /// State by name of every cluster.
