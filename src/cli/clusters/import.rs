@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Map, Value, json};
 
 use super::contexts::{Found, Kubeconfig};
+use super::inline::{Conveyed, Inline, convey};
 use super::list::{Filter, select};
 use super::traits::Traits;
 use super::{Desk, look};
@@ -37,8 +38,9 @@ A file is YAML or JSON: `clusters:` and a list, each item as for `POST /api/v1/c
     cluster_type: SPOKE
     endpoints: {prometheus_url: https://prometheus.prod-east-1.example.com}
 
-Of a kubeconfig only the contexts' names, servers, certificate-authority-data and tls-server-name are taken, and names are
-made fit (`admin@Prod_1` becomes `admin-prod-1`). Its credentials are not read: clusters are probed without any.")]
+Of a kubeconfig the contexts' names, servers, certificate-authority-data and tls-server-name are taken, and names are made fit
+(`admin@Prod_1` becomes `admin-prod-1`). Inline tokens and client certificates are tried on their cluster and stored where it has
+no credentials yet, which takes an administrator. Contexts that run programs or name files come without, and it is said why.")]
 pub struct ImportArguments {
     /// File of clusters, or `-` for standard input
     #[arg(required_unless_present = "kubeconfig", conflicts_with = "kubeconfig")]
@@ -66,36 +68,45 @@ pub(super) struct Item {
     pub(super) id: Option<String>,
     /// Why not, where it was refused.
     pub(super) refusal: Option<Refusal>,
+    /// What became of its credentials, where it came with a kubeconfig.
+    pub(super) credentials: Option<Conveyed>,
 }
 
 /// What a file holds, in its order: clusters to send, and what can be told without sending it.
 struct Load {
     steps: Vec<Result<Value, Box<Item>>>,
-    from_kubeconfig: bool,
+    /// Credentials of the clusters to send, in their order; none at all of a file of clusters.
+    credentials: Vec<Result<Value, String>>,
 }
 
 /// Does it.
 pub async fn run(desk: &Desk, arguments: &ImportArguments) -> Result<(), CliError> {
     let load = read(arguments)?;
     let clusters: Vec<_> = load.steps.iter().filter_map(|step| step.as_ref().ok().cloned()).collect();
-    let sent = if arguments.dry_run { rehearse(desk, &clusters).await? } else { send(desk, &clusters).await? };
+    let mut sent = if arguments.dry_run { rehearse(desk, &clusters).await? } else { send(desk, &clusters).await? };
+    for (item, given) in sent.iter_mut().zip(load.credentials) {
+        item.credentials = match (&item.id, given) {
+            _ if item.result == "failed" => None,
+            (_, Err(why)) => Some(Conveyed::Without(why)),
+            (Some(id), given) if !arguments.dry_run => Some(convey(desk, id, given).await?),
+            (_, Ok(_)) => Some(Conveyed::WouldBeTried),
+        };
+    }
     let mut sent = sent.into_iter();
     let settled = load.steps.into_iter().filter_map(|step| step.map_or_else(|told| Some(*told), |_| sent.next()));
     let items: Vec<Item> = settled.collect();
-    let failed = items.iter().filter(|item| item.result == "failed").count();
+    let failed = items.iter().filter(|item| item.has_failed()).count();
     tell(desk, &items)?;
-    if load.from_kubeconfig && !matches!(desk.format, Format::Json | Format::Yaml) {
-        eprintln!("{}", desk.paint.faint("credentials were not imported: these clusters are probed without any"));
-    }
     if failed == 0 { Ok(()) } else { Err(CliError::Partly(format!("{failed} of {} failed", items.len()))) }
 }
 
 fn read(arguments: &ImportArguments) -> Result<Load, CliError> {
     let path = arguments.kubeconfig.as_deref().or(arguments.file.as_deref()).unwrap_or(Path::new("-"));
-    let content = parse(&text(path)?).map_err(|why| CliError::Failed(anyhow::anyhow!("{}: {why}", path.display())))?;
+    let text = text(path)?;
+    let content = parse(&text).map_err(|why| CliError::Failed(anyhow::anyhow!("{}: {why}", path.display())))?;
     let is_kubeconfig = content.get("contexts").is_some() || content.get("kind").is_some_and(|kind| kind == "Config");
     if arguments.kubeconfig.is_some() || is_kubeconfig {
-        return read_contexts(content, arguments);
+        return read_contexts(content, &Inline::read(&text), arguments);
     }
     if !arguments.contexts.is_empty() {
         return Err(CliError::Usage(format!("--context: {} is not a kubeconfig", path.display())));
@@ -114,21 +125,24 @@ fn read(arguments: &ImportArguments) -> Result<Load, CliError> {
         }
         cluster
     });
-    Ok(Load { steps: filled.map(Ok).collect(), from_kubeconfig: false })
+    Ok(Load { steps: filled.map(Ok).collect(), credentials: Vec::new() })
 }
 
-fn read_contexts(content: Value, arguments: &ImportArguments) -> Result<Load, CliError> {
+fn read_contexts(content: Value, inline: &Inline, arguments: &ImportArguments) -> Result<Load, CliError> {
     let config: Kubeconfig = serde_json::from_value(content).map_err(CliError::failed("this is no kubeconfig"))?;
     let found = config.contexts(&arguments.contexts).map_err(CliError::Usage)?;
+    let mut credentials = Vec::new();
     let steps = found.into_iter().map(|(context, found)| match found {
         Found::Cluster(mut fields) => {
+            credentials.push(inline.of(&context));
             arguments.traits.fill(&mut fields);
             Ok(fields.into())
         }
         Found::SameAs(other) => Err(Item::skipped(context, format!("the same cluster as context {other}")).into()),
         Found::Unfit(why) => Err(Item::failed(context, why).into()),
     });
-    Ok(Load { steps: steps.collect(), from_kubeconfig: true })
+    let steps = steps.collect();
+    Ok(Load { steps, credentials })
 }
 
 /// The text of a file, or of standard input for `-`.
@@ -194,7 +208,7 @@ pub(super) fn bar(length: usize) -> ProgressBar {
 
 impl Item {
     fn named(name: String) -> Self {
-        Self { name, result: String::new(), id: None, refusal: None }
+        Self { name, result: String::new(), id: None, refusal: None, credentials: None }
     }
 
     /// One whose end is known.
@@ -208,6 +222,7 @@ impl Item {
             result: look::text(json, "/result"),
             id: json.get("id").and_then(Value::as_str).map(str::to_owned),
             refusal: json.get("error").and_then(Refusal::read),
+            credentials: None,
         }
     }
 
@@ -220,8 +235,14 @@ impl Item {
         Self { result: "failed".to_owned(), ..Self::skipped(name, message) }
     }
 
+    fn has_failed(&self) -> bool {
+        self.result == "failed" || matches!(self.credentials, Some(Conveyed::Failed(_)))
+    }
+
     fn why(&self) -> String {
-        let Some(refusal) = &self.refusal else { return String::new() };
+        let Some(refusal) = &self.refusal else {
+            return self.credentials.as_ref().map(Conveyed::told).unwrap_or_default();
+        };
         if refusal.details.is_empty() {
             return refusal.message.clone();
         }
@@ -233,7 +254,11 @@ impl Item {
         json.insert("name".to_owned(), self.name.as_str().into());
         json.insert("result".to_owned(), self.result.as_str().into());
         json.insert("id".to_owned(), self.id.as_deref().map_or(Value::Null, Value::from));
-        json.insert("message".to_owned(), self.refusal.as_ref().map_or(Value::Null, |_| self.why().into()));
+        let why = self.why();
+        json.insert("message".to_owned(), if why.is_empty() { Value::Null } else { why.into() });
+        if let Some(credentials) = &self.credentials {
+            json.insert("credentials".to_owned(), credentials.as_str().into());
+        }
         json.into()
     }
 }
@@ -251,7 +276,7 @@ pub(super) fn tell(desk: &Desk, items: &[Item]) -> Result<(), CliError> {
         Format::Table | Format::Wide => {}
     }
     let rows = items.iter().map(|item| {
-        let result = Cell::verdict(&item.result, item.result != "failed");
+        let result = Cell::verdict(&item.result, !item.has_failed());
         vec![Cell::text(&item.name), result, Cell::text(item.why())]
     });
     output::say(&table::render(&["NAME", "RESULT", "MESSAGE"], rows.collect(), desk.paint))?;

@@ -5,6 +5,7 @@ mod contexts;
 mod describe;
 mod get;
 mod import;
+mod inline;
 mod list;
 pub mod manifests;
 mod rm;
