@@ -156,7 +156,7 @@ impl HttpClient for Outlet {
             let body = Limited::new(body, MAX_ANSWER).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
-        let sent = self.runtime.spawn(tokio::time::timeout(DEADLINE, exchange)).await;
+        let sent = self.runtime.spawn(async { tokio::time::timeout(DEADLINE, exchange).await }).await;
         let answer = sent.map_err(HttpError::from).and_then(|sent| sent?);
         self.tell(answer.as_ref().map_or(true, |answer| !answer.status().is_success()));
         answer

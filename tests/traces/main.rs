@@ -46,9 +46,9 @@ async fn a_registration_continues_its_caller_s_trace_to_the_database_and_never_t
     let id = made.expect(201).json()["id"].as_str().unwrap().to_owned();
     let spans = eventually(WITHIN, async || {
         let spans = collector.spans();
-        let request = of_trace(&spans, "POST /api/v1/clusters")?.clone();
-        let write = of_trace(&spans, "sqlite write")?.clone();
-        Some((request, write))
+        let request = of_trace(&spans, "POST /api/v1/clusters").cloned();
+        let write = of_trace(&spans, "sqlite write").cloned();
+        request.zip(write).ok_or(spans)
     });
     let (request, write) = spans.await;
     assert_eq!((request.parent_id.as_str(), request.trace_state.as_str()), (PARENT, "aiops=gateway"));
@@ -87,6 +87,7 @@ async fn the_hub_is_told_of_the_trace_and_left_alone_when_it_fails() {
         .set("tracing.otlp_endpoint", collector.url())
         .set("auth.tokens.enabled", true)
         .set("auth.kubernetes.enabled", true)
+        .set("auth.kubernetes.grants", r#"[{"group": "*", "role": "viewer"}]"#)
         .set("circuit_breaker.failure_threshold", 2)
         .set("hub.kubeconfig", scratch.write("hub", &kubeconfig(&hub, &authority), None).display())
         .started()
