@@ -22,4 +22,5 @@ pub mod renewal;
 pub mod secrets;
 pub mod selector;
 pub mod store;
+pub mod traces;
 pub mod web;

@@ -39,8 +39,16 @@ const WALLS: [(&str, &[&str], &str); 8] = [
     ),
     (
         "src/probes",
-        &["crate::store", "crate::bus", "crate::api", "crate::registration", "crate::app", "crate::cli"],
-        "the prober knows only the engine's ports",
+        &[
+            "crate::store",
+            "crate::bus",
+            "crate::api",
+            "crate::registration",
+            "crate::app",
+            "crate::cli",
+            "crate::traces",
+        ],
+        "the prober knows only the engine's ports, and tells no cluster of a trace",
     ),
     (
         "src/bus",

@@ -1,4 +1,4 @@
-//! What surrounds every request: its ids, its deadline, its panics, the dress of its errors, one line in the log.
+//! What surrounds every request: its ids and span, its deadline, its panics, the dress of its errors, one line in the log.
 
 use std::{any::Any, sync::Arc};
 
@@ -10,12 +10,14 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fleetbeat_actors::ports::Clock;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
     error::{ApiError, dress},
     gate::Bounds,
 };
+use crate::traces;
 
 /// Names one request; taken from the caller or made new, and sent back.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -24,11 +26,14 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub async fn surround(State(clock): State<Arc<dyn Clock>>, mut request: Request, next: Next) -> Response {
     let (began, headers) = (clock.now(), request.headers());
     let request_id = request_id(headers);
-    let trace_id = trace_id(headers).unwrap_or_else(|| Uuid::new_v4().simple().to_string());
+    let given = trace_id(headers);
     let as_problem = accepts_problem(headers);
     let (method, path) = (request.method().clone(), matched(&request));
+    let ids = traces::Ids { request: &request_id, given: given.as_deref() };
+    let (span, trace_id) = traces::request(&method, &path, ids, headers);
     request.extensions_mut().insert(RequestId(request_id.as_str().into()));
-    let response = next.run(request).await;
+    let response = next.run(request).instrument(span.clone()).await;
+    traces::answered(&span, response.status());
     let mut response = undress(&response)
         .map(|error| redress(&response, dress(&error, &trace_id, clock.wall(), as_problem)))
         .unwrap_or(response);

@@ -7,6 +7,7 @@ use fleetbeat_actors::ports::Clock;
 use futures_util::StreamExt;
 
 use crate::{
+    breaker::Breakers,
     clock::SystemClock,
     config::{CredentialPlace, Settings},
     credentials::{CredentialStore, Foresight, InMemoryCredentials, KeySource, SealedStore, Vault},
@@ -30,6 +31,7 @@ const LOOK: Duration = Duration::from_secs(60);
 pub(super) async fn vault(
     settings: &Settings,
     clock: &Arc<dyn Clock>,
+    breakers: &Breakers,
     store: &Arc<dyn Store>,
     memory: Arc<InMemoryCredentials>,
     prober: &HttpProber,
@@ -40,7 +42,7 @@ pub(super) async fn vault(
             (Arc::new(sealed.context("the key of the stored credentials")?), None)
         }
         CredentialPlace::Kubernetes => {
-            let hub = super::hub::needed_by("credentials.store: kubernetes", settings).await?;
+            let hub = super::hub::needed_by("credentials.store: kubernetes", settings, Some(&breakers.hub)).await?;
             let secrets = KubeSecrets::new(&hub, &settings.credentials.secret_namespace, Arc::clone(store));
             let secrets = Arc::new(secrets);
             (Arc::clone(&secrets) as _, Some(secrets))

@@ -1,10 +1,11 @@
 //! The hub as the settings say.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use anyhow::{Context, bail};
 
 use crate::{
+    breaker::Breaker,
     config::Settings,
     hub::{Hub, Limits, Source},
 };
@@ -13,12 +14,14 @@ use crate::{
 ///
 /// # Errors
 /// When there is none, or how it is reached cannot be read.
-pub async fn needed_by(key: &str, settings: &Settings) -> anyhow::Result<Hub> {
+pub async fn needed_by(key: &str, settings: &Settings, breaker: Option<&Arc<Breaker>>) -> anyhow::Result<Hub> {
     let Some(source) = source(settings) else {
         bail!("{key} needs the hub's Kubernetes API: set hub.kubeconfig, or run fleetbeat in a pod");
     };
     let limits = Limits { timeout: settings.hub.timeout, answer_bytes: settings.hub.max_answer_bytes };
-    Hub::open(source, limits).await.with_context(|| format!("{key} needs the hub's Kubernetes API"))
+    Hub::open_behind(source, limits, breaker.cloned())
+        .await
+        .with_context(|| format!("{key} needs the hub's Kubernetes API"))
 }
 
 /// Is there a hub to ask?

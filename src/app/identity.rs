@@ -8,6 +8,7 @@ use fleetbeat_actors::ports::Clock;
 use secrecy::SecretString;
 
 use crate::{
+    breaker::Breakers,
     config::{AuthGateway, AuthGrant, AuthOidc, Settings},
     hub::Reviews,
     identity::{
@@ -22,13 +23,14 @@ pub(super) async fn identity(
     settings: &Settings,
     store: &Arc<dyn Store>,
     clock: &Arc<dyn Clock>,
+    breakers: &Breakers,
 ) -> anyhow::Result<Identity> {
     let (auth, mut identity) = (&settings.auth, Identity::open());
     if auth.tokens.enabled {
         identity = identity.with_tokens(Arc::new(keyring(&settings.data_dir, store, clock).await?));
     }
     if auth.oidc.is_on() {
-        let oidc = Arc::new(oidc(&auth.oidc, clock)?);
+        let oidc = Arc::new(oidc(&auth.oidc, clock, breakers)?);
         if auth.oidc.is_login_on() {
             let login = login(&auth.oidc, Arc::clone(&oidc), store, clock).await?;
             identity = identity.with_login(Arc::new(login));
@@ -36,7 +38,7 @@ pub(super) async fn identity(
         identity = identity.with_oidc(oidc);
     }
     if auth.kubernetes.enabled {
-        identity = identity.with_kubernetes(Arc::new(kubernetes(settings, clock).await?));
+        identity = identity.with_kubernetes(Arc::new(kubernetes(settings, clock, breakers).await?));
     }
     if auth.gateway.is_on() {
         identity = identity.with_gateway(Arc::new(gateway(&auth.gateway)?));
@@ -52,9 +54,9 @@ async fn keyring(data_dir: &Path, store: &Arc<dyn Store>, clock: &Arc<dyn Clock>
     Ok(keyring)
 }
 
-fn oidc(set: &AuthOidc, clock: &Arc<dyn Clock>) -> anyhow::Result<Oidc> {
+fn oidc(set: &AuthOidc, clock: &Arc<dyn Clock>, breakers: &Breakers) -> anyhow::Result<Oidc> {
     let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
-    let wire = Wire::new(ca_file).context("auth.oidc.ca_file")?;
+    let wire = Wire::new(ca_file).context("auth.oidc.ca_file")?.behind(Arc::clone(&breakers.issuer));
     let algorithms: Result<_, _> = set.algorithms.iter().map(|word| word.parse()).collect();
     let rules = OidcRules {
         audiences: set.audiences.clone(),
@@ -97,9 +99,9 @@ fn client_secret(set: &AuthOidc) -> anyhow::Result<Option<SecretString>> {
     Ok(Some(secret.into()))
 }
 
-async fn kubernetes(settings: &Settings, clock: &Arc<dyn Clock>) -> anyhow::Result<Kubernetes> {
+async fn kubernetes(settings: &Settings, clock: &Arc<dyn Clock>, breakers: &Breakers) -> anyhow::Result<Kubernetes> {
     let set = &settings.auth.kubernetes;
-    let hub = super::hub::needed_by("auth.kubernetes.enabled", settings).await?;
+    let hub = super::hub::needed_by("auth.kubernetes.enabled", settings, Some(&breakers.hub)).await?;
     let reviews = Reviews::new(Arc::new(hub), Arc::clone(clock));
     let grants = grants("auth.kubernetes.grants", &set.grants)?;
     Ok(Kubernetes::new(reviews, Arc::clone(clock), set.audience.clone(), grants))

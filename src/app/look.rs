@@ -50,7 +50,7 @@ pub async fn hub(settings: &Settings, within: Duration) -> Result<Option<String>
         return Ok(None);
     }
     let asked = async {
-        let hub = hub::needed_by("doctor", settings).await.map_err(|error| format!("{error:#}"))?;
+        let hub = hub::needed_by("doctor", settings, None).await.map_err(|error| format!("{error:#}"))?;
         hub.client().apiserver_version().await.map(|version| version.git_version).map_err(|error| error.to_string())
     };
     match tokio::time::timeout(within, asked).await {

@@ -75,7 +75,7 @@ impl App {
         let bus = parts::start_bus(settings)?.map(|bus| Arc::new(bus.behind(Arc::clone(&breakers.redis))));
         let memory = Arc::new(InMemoryCredentials::loading());
         let prober = parts::prober(settings, listening.addresses(), &memory)?;
-        let (vault, secrets) = credentials::vault(settings, &clock, &store, memory, &prober).await?;
+        let (vault, secrets) = credentials::vault(settings, &clock, &breakers, &store, memory, &prober).await?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
         let engine = parts::engine(settings, &clock, &prober, &store, publisher);
@@ -89,7 +89,7 @@ impl App {
             parts::policy(settings),
             Arc::clone(&vault),
         ));
-        let identity = identity::identity(settings, &store, &clock).await?;
+        let identity = identity::identity(settings, &store, &clock, &breakers).await?;
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
         let inquirer = parts::inquirer(settings, &prober);

@@ -7,11 +7,13 @@ use fred::{
     types::{ClusterHash, CustomCommand, config::Options},
 };
 use secrecy::SecretString;
+use tracing::Instrument;
 
 use super::{
     address::{self, BusAddressError},
     link::{self, Link},
 };
+use crate::traces;
 
 /// Runs scripts. It connects in the background, and again whenever it must; it ends when dropped.
 pub struct Counters {
@@ -45,7 +47,8 @@ impl Counters {
         let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
         let options = Options { fail_fast: true, timeout: Some(patience), max_attempts: Some(1), ..Options::default() };
         let client = self.client.with_options(&options);
-        let answer = tokio::time::timeout(patience, client.custom::<i64, _>(command, arguments)).await;
+        let answer = client.custom::<i64, _>(command, arguments).instrument(traces::redis("EVAL"));
+        let answer = tokio::time::timeout(patience, answer).await;
         let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")));
         self.link.learn(answer.as_ref().err());
         answer.map_err(|error| link::word(&error))

@@ -28,8 +28,9 @@ use fred::{
     types::config::Options,
 };
 use secrecy::SecretString;
+use tracing::Instrument;
 
-use crate::breaker::Breaker;
+use crate::{breaker::Breaker, traces};
 
 pub use address::BusAddressError;
 pub use counters::Counters;
@@ -174,7 +175,7 @@ impl Publisher for RedisBus {
             if !self.may_ask() {
                 return Err(PublishError::refused("left alone for a while".to_owned()));
             }
-            let published = self.publish_some(some).await;
+            let published = self.publish_some(some).instrument(traces::publishing(some.len())).await;
             self.link.learn(published.as_ref().err());
             if let Some(breaker) = &self.breaker {
                 breaker.learn(published.is_ok());

@@ -6,7 +6,7 @@ use super::error::CliError;
 use super::logging;
 use super::settings::SettingsArguments;
 use super::shutdown::Shutdown;
-use crate::app;
+use crate::{app, traces::Traces};
 
 /// Watch the fleet and serve the API
 #[derive(Args)]
@@ -29,9 +29,10 @@ pub struct ServeArguments {
 /// When the settings are wrong, or something that they name cannot be used.
 pub fn run(arguments: &ServeArguments) -> Result<(), CliError> {
     let settings = arguments.settings.load()?;
-    logging::begin(&settings.log)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(CliError::failed("cannot start a runtime"))?;
+    let traces = Traces::begin(&settings.tracing, runtime.handle()).map_err(|error| CliError::Failed(error.into()))?;
+    logging::begin(&settings.log, traces.as_ref())?;
     let served = runtime.block_on(async {
         let mut shutdown = Shutdown::listen()?;
         let asked = async move {
@@ -40,6 +41,9 @@ pub fn run(arguments: &ServeArguments) -> Result<(), CliError> {
         };
         app::run(settings, asked).await.map_err(CliError::Failed)
     });
+    if let Some(traces) = traces {
+        traces.end();
+    }
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     served
 }

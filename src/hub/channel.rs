@@ -17,6 +17,7 @@ use tokio::{
     sync::{Mutex, Semaphore},
     time::{Instant, timeout_at},
 };
+use tracing::Instrument;
 
 use super::{
     Limits, Source,
@@ -25,6 +26,7 @@ use super::{
     error::Trouble,
     line::Line,
 };
+use crate::{breaker::Breaker, traces};
 
 /// How old a reading of the files may be: a pod's token is replaced an hour or so before it ends.
 const READ_EVERY: Duration = Duration::from_secs(30);
@@ -38,6 +40,7 @@ const AGENT: HeaderValue = HeaderValue::from_static(concat!("fleetbeat/", env!("
 pub(super) struct Channel {
     source: Source,
     limits: Limits,
+    breaker: Option<Arc<Breaker>>,
     places: Semaphore,
     current: Mutex<Option<(Instant, Arc<Line>)>>,
     /// The hub refused our identity: read it again before the next request.
@@ -45,9 +48,9 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    pub(super) fn new(source: Source, limits: Limits) -> Self {
+    pub(super) fn new(source: Source, limits: Limits, breaker: Option<Arc<Breaker>>) -> Self {
         let places = Semaphore::new(AT_ONCE);
-        Self { source, limits, places, current: Mutex::new(None), refused: AtomicBool::new(false) }
+        Self { source, limits, breaker, places, current: Mutex::new(None), refused: AtomicBool::new(false) }
     }
 
     /// The connections of the moment. Reads the files again when that is due.
@@ -83,8 +86,22 @@ impl Channel {
         }
     }
 
-    /// One request, one answer.
-    pub(super) async fn ask(&self, request: Request<Body>) -> Result<Response<Limited>, Trouble> {
+    /// One request, one answer; none while the hub is known to be away.
+    pub(super) async fn ask(&self, mut request: Request<Body>) -> Result<Response<Limited>, Trouble> {
+        if self.breaker.as_ref().is_some_and(|breaker| !breaker.admits()) {
+            return Err(Trouble::LeftAlone);
+        }
+        let span = traces::hub(request.method());
+        traces::continue_in(&span, request.headers_mut());
+        let answer = self.exchange(request).instrument(span).await;
+        let there = answer.as_ref().err().map_or(Some(true), Trouble::is_hub_there);
+        if let (Some(breaker), Some(there)) = (&self.breaker, there) {
+            breaker.learn(there);
+        }
+        answer
+    }
+
+    async fn exchange(&self, request: Request<Body>) -> Result<Response<Limited>, Trouble> {
         let until = Instant::now() + self.limits.timeout;
         let endless = is_watch(&request);
         let head = timeout_at(until, self.head(request)).await.map_err(|_| Trouble::Silent)??;

@@ -107,6 +107,9 @@ pub(super) enum Trouble {
     /// It has troubles of its own, or enough of us.
     #[error("status {0}")]
     Troubled(u16),
+    /// It was away a moment ago, and is not asked for a while.
+    #[error("it did not answer before, and is left alone for a while")]
+    LeftAlone,
     /// The request itself is no good.
     #[error("the request cannot be sent")]
     Unsendable,
@@ -139,6 +142,15 @@ impl Trouble {
             next = error.source();
         }
         Self::NoConnection("network")
+    }
+
+    /// Is the hub there, as far as this tells?
+    pub(super) fn is_hub_there(&self) -> Option<bool> {
+        match self {
+            Self::NoConnection(_) | Self::Broken | Self::Silent | Self::Troubled(500..) => Some(false),
+            Self::TooLarge | Self::Redirects(_) | Self::Troubled(_) => Some(true),
+            Self::NoAccess(_) | Self::LeftAlone | Self::Unsendable => None,
+        }
     }
 
     /// A body broke off.

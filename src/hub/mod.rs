@@ -12,11 +12,14 @@ mod review;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use kube::Client;
+use tracing::Instrument;
 
 pub use error::HubError;
 pub use review::{AskHub, Review, Reviewed, Reviews};
 
 use channel::Channel;
+
+use crate::breaker::Breaker;
 
 /// How the hub is found, and who asks it.
 #[derive(Clone, Debug)]
@@ -59,11 +62,19 @@ impl Hub {
     /// # Errors
     /// [`HubError::Access`] when that cannot be read or is not acceptable.
     pub async fn open(source: Source, limits: Limits) -> Result<Self, HubError> {
-        let channel = Arc::new(Channel::new(source, limits));
+        Self::open_behind(source, limits, None).await
+    }
+
+    /// As [`Hub::open`]; a hub that does not answer is left alone for a while.
+    ///
+    /// # Errors
+    /// As for [`Hub::open`].
+    pub async fn open_behind(source: Source, limits: Limits, breaker: Option<Arc<Breaker>>) -> Result<Self, HubError> {
+        let channel = Arc::new(Channel::new(source, limits, breaker));
         channel.line().await.map_err(|trouble| HubError::Access(trouble.to_string()))?;
         let asked = tower::service_fn(move |request| {
             let channel = Arc::clone(&channel);
-            async move { channel.ask(request).await }
+            async move { channel.ask(request).await }.in_current_span()
         });
         Ok(Self { client: Client::new(asked, "default") })
     }

@@ -17,6 +17,7 @@ use tokio::{
     sync::{Mutex, MutexGuard},
     time::Instant,
 };
+use tracing::Instrument;
 
 use super::{change::Change, error::WriteError, spec::Spec, watch::Watch};
 use crate::{
@@ -289,7 +290,7 @@ impl Registration {
 pub(super) async fn detached<T: Send + 'static>(
     write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
 ) -> Result<T, WriteError> {
-    tokio::spawn(write).await.unwrap_or_else(|panic| {
+    tokio::spawn(write.in_current_span()).await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a write died");
         Err(WriteError::Internal)
     })

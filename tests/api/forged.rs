@@ -7,14 +7,21 @@ use axum::{
     http::{Request, StatusCode},
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
-use fleetbeat::identity::{Identity, Role, Scope, Unknown, oidc::Oidc};
+use fleetbeat::{
+    breaker::{Breaker, BreakerRules, BreakerState},
+    clock::SystemClock,
+    identity::{
+        Identity, Role, Scope, Unknown,
+        oidc::{Oidc, Wire, WireError},
+    },
+};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 
 use crate::{
     doors::{Doors, Entrance, grant, now},
     house::House,
-    support::issuer::Key,
+    support::{Issuer, eventually, issuer::Key},
 };
 
 /// A house that believes an issuer.
@@ -73,6 +80,27 @@ async fn a_token_of_the_issuer_is_its_subject() {
     })
     .await
     .expect("a rotated key is found once the limit allows it");
+}
+
+#[tokio::test]
+async fn an_issuer_that_fails_is_left_alone_then_tried_and_asked_again() {
+    let (issuer, authority) = (Issuer::start().await, tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(authority.path(), issuer.ca_pem()).unwrap();
+    let rules = BreakerRules { failure_threshold: 2, recovery_timeout: Duration::from_secs(2), half_open_requests: 2 };
+    let breaker = Arc::new(Breaker::new("token_issuer", Arc::new(SystemClock), rules));
+    let wire = Wire::new(Some(authority.path())).unwrap().behind(Arc::clone(&breaker));
+    let keys = format!("{}/keys", issuer.url()).parse().unwrap();
+    issuer.set_down(true);
+    for _ in 0..2 {
+        assert!(matches!(wire.get(&keys).await, Err(WireError::Status(_))));
+    }
+    assert!(matches!(wire.get(&keys).await, Err(WireError::LeftAlone)));
+    assert_eq!((breaker.state(), issuer.key_requests()), (BreakerState::Open, 2));
+    issuer.set_down(false);
+    eventually(Duration::from_secs(10), async || wire.get(&keys).await).await;
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    wire.get(&keys).await.unwrap();
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

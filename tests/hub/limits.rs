@@ -1,14 +1,24 @@
 //! A hub that misbehaves costs a bounded time and a bounded number of bytes, and never leads anywhere else.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use fleetbeat::hub::{Hub, HubError, Limits, Source};
+use fleetbeat::{
+    breaker::{Breaker, BreakerRules, BreakerState},
+    clock::SystemClock,
+    hub::{Hub, HubError, Limits, Source},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ListParams};
 
 use crate::{
     spoke::{Act, Authority, Serving, Spoke},
-    support::Scratch,
+    support::{Scratch, eventually},
 };
 
 const LIMITS: Limits = Limits { timeout: Duration::from_millis(500), answer_bytes: 10_000 };
@@ -86,6 +96,34 @@ async fn a_redirect_is_not_followed_and_an_error_is_not_asked_again() {
         assert!(matches!(error, HubError::Unavailable(_)), "{error}");
         assert_eq!(times, 1, "{status}");
     }
+}
+
+#[tokio::test]
+async fn a_hub_that_fails_is_left_alone_then_tried_and_asked_again() {
+    let (scratch, authority, good) = (Scratch::new(), Authority::new(), Arc::new(AtomicBool::new(false)));
+    let is_good = Arc::clone(&good);
+    let list = r#"{"kind":"SecretList","apiVersion":"v1","metadata":{},"items":[]}"#;
+    let spoke = Spoke::start(&authority, Serving::Good, move |_| match is_good.load(Ordering::SeqCst) {
+        true => answer("200 OK\r\nContent-Type: application/json", list),
+        false => Act::status(503),
+    });
+    let rules = BreakerRules { failure_threshold: 2, recovery_timeout: Duration::from_secs(2), half_open_requests: 2 };
+    let breaker = Arc::new(Breaker::new("hub_kubernetes", Arc::new(SystemClock), rules));
+    let config = kubeconfig(&spoke.https(), &authority.pem());
+    let source = Source::Kubeconfig(scratch.write("kubeconfig", &config, None));
+    let hub = Hub::open_behind(source, LIMITS, Some(Arc::clone(&breaker))).await.unwrap();
+    let secrets: Api<Secret> = Api::namespaced(hub.client(), "default");
+    let list = async || secrets.list(&ListParams::default()).await.map(|_| ()).map_err(HubError::from);
+    assert!(list().await.is_err() && breaker.state() == BreakerState::Closed);
+    assert!(list().await.is_err() && breaker.state() == BreakerState::Open);
+    let error = list().await.unwrap_err();
+    assert!(matches!(&error, HubError::Unavailable(why) if why.contains("left alone")), "{error}");
+    assert_eq!(spoke.heads().len(), 2);
+    good.store(true, Ordering::SeqCst);
+    eventually(Duration::from_secs(10), list).await;
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
+    list().await.unwrap();
+    assert_eq!(breaker.state(), BreakerState::Closed);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ impl Stage {
     pub async fn set_up(fleet: Fleet, arguments: &DemoArguments) -> Result<Self, CliError> {
         let data = tempfile::Builder::new().prefix("fleetbeat-demo-").tempdir().context("no temporary directory")?;
         let settings = settings(arguments, &data)?;
-        logging::begin(&settings.log)?;
+        logging::begin(&settings.log, None)?;
         let app = App::start(&settings).await?;
         let server = format!("http://{}", app.address().context("the demo listens on no address")?);
         let client = Client::new(&Connection {

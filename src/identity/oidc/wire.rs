@@ -1,6 +1,6 @@
 //! The wire to the issuer: https (http on loopback only), no redirect, no proxy, with caps on time and size.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use axum::http::{Method, Request, StatusCode, header};
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -15,6 +15,8 @@ use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url, form_urlencoded};
+
+use crate::breaker::Breaker;
 
 /// Longest time for one exchange with the issuer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -41,14 +43,29 @@ pub enum WireError {
     /// An answer that is too large or broke off.
     #[error("its answer is larger than {MAX_BODY} bytes or broke off")]
     Body,
+    /// It was away a moment ago.
+    #[error("it did not answer before, and is left alone for a while")]
+    LeftAlone,
     /// An answer that is not what it must be.
     #[error("its answer is not understood: {0}")]
     Content(&'static str),
 }
 
+impl WireError {
+    /// Does it say that the issuer is away, or in trouble of its own?
+    fn is_absence(&self) -> bool {
+        match self {
+            Self::Unreachable | Self::Late | Self::Body => true,
+            Self::Status(status) => status.is_server_error(),
+            _ => false,
+        }
+    }
+}
+
 /// Connections to the issuer.
 pub struct Wire {
     client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    breaker: Option<Arc<Breaker>>,
 }
 
 impl Wire {
@@ -64,7 +81,13 @@ impl Wire {
         let connector = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_max_idle_per_host(1).pool_idle_timeout(DEADLINE).http1_max_buf_size(MAX_HEAD);
-        Ok(Self { client: builder.build(connector) })
+        Ok(Self { client: builder.build(connector), breaker: None })
+    }
+
+    /// Leaves an issuer alone for a while that does not answer.
+    #[must_use]
+    pub fn behind(self, breaker: Arc<Breaker>) -> Self {
+        Self { breaker: Some(breaker), ..self }
     }
 
     /// What stands at an address.
@@ -101,6 +124,17 @@ impl Wire {
     ) -> Result<Bytes, WireError> {
         let strange = || WireError::Address(url.origin().ascii_serialization());
         let request = request.ok().filter(|_| may_be_asked(url)).ok_or_else(strange)?;
+        if self.breaker.as_ref().is_some_and(|breaker| !breaker.admits()) {
+            return Err(WireError::LeftAlone);
+        }
+        let answer = self.answer(request).await;
+        if let Some(breaker) = &self.breaker {
+            breaker.learn(answer.as_ref().err().is_none_or(|error| !error.is_absence()));
+        }
+        answer
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Bytes, WireError> {
         let answer = async {
             let response = self.client.request(request).await.map_err(|error| {
                 tracing::debug!(%error, "the token issuer cannot be reached");

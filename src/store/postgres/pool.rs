@@ -16,6 +16,7 @@ use tokio::{
     sync::{Semaphore, SemaphorePermit},
     time::{Instant, timeout},
 };
+use tracing::Instrument;
 
 use super::{
     sole::Sole,
@@ -24,6 +25,7 @@ use super::{
 use crate::{
     breaker::Breaker,
     store::failure::{Commit, Failure, within},
+    traces,
 };
 use fleetbeat_actors::ports::StoreError;
 
@@ -64,7 +66,7 @@ impl Pool {
 
     /// Runs a call that begins with [`Pool::lease`], at most for the call's time.
     pub(super) async fn call<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        self.guarded(self.question(call)).await
+        self.guarded(self.question(call)).instrument(traces::database("postgresql", "read")).await
     }
 
     /// The same, past the circuit breaker: asks whether the server is there.
@@ -93,6 +95,7 @@ impl Pool {
         self.guarded(within(self.call_timeout, &commit, async {
             call.await.map_err(|error| translate(error, commit.was_sent()))
         }))
+        .instrument(traces::database("postgresql", "write"))
         .await
     }
 

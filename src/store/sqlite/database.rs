@@ -13,11 +13,15 @@ use sqlx::{
     ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tracing::Instrument;
 
-use crate::store::{
-    failure::{Commit, Failure, within},
-    migrations::{self, migrator},
-    options::{OpenError, StoreOptions},
+use crate::{
+    store::{
+        failure::{Commit, Failure, within},
+        migrations::{self, migrator},
+        options::{OpenError, StoreOptions},
+    },
+    traces,
 };
 
 /// Largest write-ahead log that is kept between checkpoints, bytes.
@@ -65,7 +69,9 @@ impl Database {
 
     /// Runs a call that only reads.
     pub(super) async fn read<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        within(self.limit, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) }).await
+        within(self.limit, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) })
+            .instrument(traces::database("sqlite", "read"))
+            .await
     }
 
     /// A write transaction, which waits for its turn.
@@ -80,7 +86,9 @@ impl Database {
     {
         let commit = Commit::default();
         let call = work(commit.clone());
-        within(self.limit, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) }).await
+        within(self.limit, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
+            .instrument(traces::database("sqlite", "write"))
+            .await
     }
 
     pub(super) async fn close(&self) {

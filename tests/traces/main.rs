@@ -1,0 +1,138 @@
+//! Traces of the real binary: where they begin, how they go on, who is told of them and who never is.
+#![cfg(test)]
+
+mod collector;
+#[path = "../probes/spoke.rs"]
+#[allow(dead_code, reason = "the probes' tests use the rest")]
+mod spoke;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use collector::{Collector, Span};
+use spoke::{Act, Authority, Serving, Spoke};
+use support::{Client, Product, Scratch, eventually};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const PARENT: &str = "00f067aa0ba902b7";
+const WITHIN: Duration = Duration::from_secs(15);
+
+fn traced(client: &Client) -> Client {
+    let client = client.clone().with_header("traceparent", &format!("00-{TRACE}-{PARENT}-01"));
+    client.with_header("tracestate", "aiops=gateway")
+}
+
+fn of_trace<'a>(spans: &'a [Span], name: &str) -> Option<&'a Span> {
+    spans.iter().find(|span| span.trace_id == TRACE && span.name == name)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_registration_continues_its_caller_s_trace_to_the_database_and_never_to_the_spoke() {
+    let (scratch, authority, collector) = (Scratch::new(), Authority::new(), Collector::start().await);
+    let spoke = Spoke::start(&authority, Serving::Good, |_| Act::status(200));
+    let mut product = Product::new()
+        .set("tracing.otlp_endpoint", collector.url())
+        .set("tracing.service_name", "fleet-under-test")
+        .set("log.format", "json")
+        .set("log.level", "debug")
+        .set("probes.ca_file", scratch.write("ca.pem", &authority.pem(), None).display())
+        .started()
+        .await;
+    let client = traced(&product.client());
+    let made = client.post("/api/v1/clusters", &json!({ "name": "one", "api_server_url": spoke.https() })).await;
+    let id = made.expect(201).json()["id"].as_str().unwrap().to_owned();
+    let spans = eventually(WITHIN, async || {
+        let spans = collector.spans();
+        let request = of_trace(&spans, "POST /api/v1/clusters").cloned();
+        let write = of_trace(&spans, "sqlite write").cloned();
+        request.zip(write).ok_or(spans)
+    });
+    let (request, write) = spans.await;
+    assert_eq!((request.parent_id.as_str(), request.trace_state.as_str()), (PARENT, "aiops=gateway"));
+    assert_eq!(write.parent_id, request.span_id);
+    assert_eq!(request.attribute("http.response.status_code"), "201");
+    assert_eq!(request.attribute("http.route"), "/api/v1/clusters");
+    assert_eq!(collector.service(), "fleet-under-test");
+
+    eventually(WITHIN, async || !spoke.heads().is_empty()).await;
+    let before = spoke.heads().len();
+    client.post(&format!("/api/v1/clusters/{id}/refresh"), &Value::Null).await;
+    eventually(WITHIN, async || spoke.heads().len() > before).await;
+    for head in spoke.heads() {
+        let head = head.to_lowercase();
+        assert!(!head.contains("traceparent") && !head.contains("tracestate"), "{head}");
+    }
+
+    let missing = client.get("/api/v1/clusters/nobody").await;
+    assert!(missing.status >= 400);
+    assert_eq!(missing.json()["error"]["trace_id"], TRACE, "{}", missing.text());
+    let own = product.client().get("/api/v1/clusters/nobody").await.json()["error"]["trace_id"].clone();
+    product.terminate(Duration::from_secs(20)).await;
+    // What was not sent yet is sent at the end, under the id that the caller was shown.
+    assert!(collector.spans().iter().any(|span| own == json!(span.trace_id)), "{own}");
+    let within = |line: &Value| line["span"]["trace_id"] == json!(TRACE);
+    let lines = product.logs();
+    let lines = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    assert!(lines.into_iter().any(|line| within(&line)), "no line inside a request names its trace");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_hub_is_told_of_the_trace_and_left_alone_when_it_fails() {
+    let (scratch, authority, collector) = (Scratch::new(), Authority::new(), Collector::start().await);
+    let hub = Spoke::start(&authority, Serving::Good, |_| Act::status(503));
+    let product = Product::new()
+        .set("tracing.otlp_endpoint", collector.url())
+        .set("auth.tokens.enabled", true)
+        .set("auth.kubernetes.enabled", true)
+        .set("auth.kubernetes.grants", r#"[{"group": "*", "role": "viewer"}]"#)
+        .set("circuit_breaker.failure_threshold", 2)
+        .set("hub.kubeconfig", scratch.write("hub", &kubeconfig(&hub, &authority), None).display())
+        .started()
+        .await;
+    let admin = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
+    let admin = product.client().with_header("authorization", &format!("Bearer {}", admin.trim()));
+    let state = async || {
+        let detail = admin.get("/health/detailed").await.json();
+        detail["circuit_breakers"]["hub_kubernetes"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(state().await, "closed");
+    let mut number = 0;
+    eventually(WITHIN, async || {
+        number += 1;
+        let token = format!("Bearer a-token-of-the-hub-{number}");
+        traced(&product.client()).with_header("authorization", &token).get("/api/v1/whoami").await;
+        state().await == "open"
+    })
+    .await;
+    let heads = hub.heads();
+    assert!(heads.iter().all(|head| head.contains(&format!("traceparent: 00-{TRACE}-"))), "{heads:?}");
+    let token = "Bearer another-token-of-the-hub";
+    product.client().with_header("authorization", token).get("/api/v1/whoami").await.expect(503);
+    assert_eq!(hub.heads().len(), heads.len());
+    eventually(WITHIN, async || of_trace(&collector.spans(), "hub POST").map(|_| ())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_never_answers_holds_up_nothing() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1/traces", listener.local_addr().unwrap());
+    let mut product = Product::new().set("tracing.otlp_endpoint", url).started().await;
+    let client = product.client();
+    for _ in 0..3_000 {
+        client.get("/api/v1/version").await.expect(200);
+    }
+    product.terminate(Duration::from_secs(10)).await;
+}
+
+fn kubeconfig(hub: &Spoke, authority: &Authority) -> String {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let (server, ca) = (hub.https(), BASE64_STANDARD.encode(authority.pem()));
+    format!(
+        "clusters: [{{name: c, cluster: {{server: '{server}', certificate-authority-data: {ca}}}}}]\n\
+         users: [{{name: u, user: {{token: a-hub-token}}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n\
+         current-context: x\n"
+    )
+}
