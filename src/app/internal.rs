@@ -6,6 +6,7 @@ use axum::Router;
 
 use crate::{
     api::{ApiParts, GateRules, InternalParts, internal_router},
+    breaker::Breakers,
     config::Settings,
     hub::Reviews,
 };
@@ -14,12 +15,12 @@ use crate::{
 ///
 /// # Errors
 /// When there is no hub to review tokens, or how it is reached cannot be read.
-pub(super) async fn router(settings: &Settings, api: &ApiParts) -> anyhow::Result<Option<Router>> {
+pub(super) async fn router(settings: &Settings, api: &ApiParts, breakers: &Breakers) -> anyhow::Result<Option<Router>> {
     let set = &settings.internal;
     if set.listen.0.is_none() {
         return Ok(None);
     }
-    let hub = super::hub::needed_by("internal.listen", settings).await?;
+    let hub = super::hub::needed_by("internal.listen", settings, Some(&breakers.hub)).await?;
     Ok(Some(internal_router(InternalParts {
         board: Arc::clone(&api.board),
         registration: Arc::clone(&api.registration),

@@ -110,7 +110,7 @@ impl App {
             Schedule { at_percent: settings.credentials.renew_at_percent },
         );
         let limiter = edge::limiter(settings, &clock, &breakers)?;
-        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine, breakers);
+        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine, breakers.clone());
         let (stopping, stopped) = watch::channel(false);
         let parts = ApiParts {
             board: Arc::clone(engine.board()),
@@ -132,7 +132,7 @@ impl App {
             metrics: Some(metrics.clone()),
             stopping: stopped.clone(),
         };
-        let internal = internal::router(settings, &parts).await?;
+        let internal = internal::router(settings, &parts, &breakers).await?;
         let routers = api::routers(parts);
         let mut tasks = JoinSet::new();
         let server = listening.serve(settings, routers, internal, stopped, &mut tasks);

@@ -249,9 +249,19 @@ impl Act {
 async fn read_head(stream: &mut (impl AsyncRead + Unpin), head: &mut String) -> Option<()> {
     let mut buffer = [0_u8; 2048];
     head.clear();
-    while !head.ends_with("\r\n\r\n") {
+    while !is_whole(head) {
         let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
         head.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
     Some(())
+}
+
+/// Is this a whole request, with the body that its head tells of?
+fn is_whole(request: &str) -> bool {
+    let Some((head, body)) = request.split_once("\r\n\r\n") else { return false };
+    let length = head.lines().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    body.len() >= length.unwrap_or(0)
 }
