@@ -1,5 +1,7 @@
 //! Events, and the line that tells one to people.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Local, Utc};
 use fleetbeat_actors::event::EventType;
 use fleetbeat_actors::health::State;
@@ -44,6 +46,12 @@ impl Event {
     pub fn name(&self) -> String {
         let named = ["/payload/cluster_name", "/payload/name"].map(|place| look::text(&self.json, place));
         named.into_iter().find(|name| name != look::NOTHING).unwrap_or_else(|| self.cluster_id.clone())
+    }
+
+    /// The labels that it tells of its cluster; none where it tells nothing of them.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.json.pointer("/payload/labels").cloned().unwrap_or_default();
+        serde_json::from_value(labels).unwrap_or_default()
     }
 
     /// The old and the new state of a change of state.

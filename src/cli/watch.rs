@@ -15,6 +15,7 @@ use super::line::Event;
 use super::output::{self, EventFormat};
 use super::paint::Paint;
 use super::{look, screen, words};
+use crate::selector::Selector;
 
 /// Follow the fleet: a live table on a terminal, elsewhere a line for every event
 #[derive(Args)]
@@ -79,7 +80,7 @@ pub async fn run(arguments: WatchArguments, paint: Paint) -> Result<(), CliError
     let mut follower = Follower::open(&client, &filter, arguments.after).await?;
     loop {
         match follower.next().await? {
-            News::Event(event) if !chosen.has(&client, &event).await? => {}
+            News::Event(event) if !chosen.has(&event) => {}
             News::Event(event) => match arguments.output {
                 EventFormat::Table => output::line(&event.line(paint))?,
                 EventFormat::Json => output::line(&event.json.to_string())?,
@@ -90,39 +91,36 @@ pub async fn run(arguments: WatchArguments, paint: Paint) -> Result<(), CliError
     }
 }
 
-/// Which clusters are watched: those that a selector lets through, kept up to date by the events themselves.
+/// Which clusters are watched: those that a selector lets through, kept up to date by what the events themselves tell.
 struct Chosen {
-    selector: Option<String>,
+    selector: Option<Selector>,
     ids: HashSet<String>,
 }
 
 impl Chosen {
     async fn begin(client: &Client, selector: Option<String>) -> Result<Self, CliError> {
-        let mut ids = HashSet::new();
-        if selector.is_some() {
-            let filter = Filter { selector: selector.clone(), ..Filter::default() };
-            let found = clusters::select(client, &filter, None).await?.clusters;
-            ids.extend(found.iter().map(|cluster| look::text(cluster, "/id")));
-        }
-        Ok(Self { selector, ids })
+        let Some(text) = selector else { return Ok(Self { selector: None, ids: HashSet::new() }) };
+        let filter = Filter { selector: Some(text.clone()), ..Filter::default() };
+        let found = clusters::select(client, &filter, None).await?.clusters;
+        let ids = found.iter().map(|cluster| look::text(cluster, "/id")).collect();
+        let selector = text.parse().map_err(|why| CliError::Usage(format!("--selector: {why}")))?;
+        Ok(Self { selector: Some(selector), ids })
     }
 
-    async fn has(&mut self, client: &Client, event: &Event) -> Result<bool, CliError> {
-        let Some(selector) = &self.selector else { return Ok(true) };
+    fn has(&mut self, event: &Event) -> bool {
+        let Some(selector) = &self.selector else { return true };
         let before = self.ids.contains(&event.cluster_id);
         match event.event_type {
             Some(EventType::ClusterRegistered | EventType::ClusterUpdated) => {
-                let filter = Filter { selector: Some(selector.clone()), name: Some(event.name()), ..Filter::default() };
-                let found = clusters::select(client, &filter, None).await?.clusters;
-                if found.iter().any(|cluster| look::text(cluster, "/id") == event.cluster_id) {
+                if selector.matches(&event.labels()) {
                     self.ids.insert(event.cluster_id.clone());
                 } else {
                     self.ids.remove(&event.cluster_id);
                 }
-                Ok(before || self.ids.contains(&event.cluster_id))
+                before || self.ids.contains(&event.cluster_id)
             }
-            Some(EventType::ClusterDeleted) => Ok(self.ids.remove(&event.cluster_id)),
-            _ => Ok(before),
+            Some(EventType::ClusterDeleted) => self.ids.remove(&event.cluster_id),
+            _ => before,
         }
     }
 }
