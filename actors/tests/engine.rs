@@ -384,6 +384,25 @@ async fn without_the_store_everything_goes_on_and_is_written_when_it_returns() {
     assert_eq!(house.publisher.published(), house.store.log());
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_process_that_dies_while_a_backlog_is_written_resumes_where_its_log_ends() {
+    let fleet = clusters(400);
+    let house = House::of(&fleet).await;
+    house.pass(31).await;
+    house.store.set_away(true);
+    for behaviour in [Behaviour::Failing, Behaviour::Healthy, Behaviour::Failing] {
+        fleet.iter().step_by(4).for_each(|cluster| house.fleet.set(cluster.id, behaviour));
+        house.pass(40).await;
+    }
+    assert_eq!(house.engine.outbox().unsaved(), 300);
+    let before = house.store.writes();
+    house.store.set_away(false);
+    house.pass(3).await;
+    assert!(house.store.writes() - before > 3, "more than one write can hold");
+    assert_eq!((house.engine.outbox().unsaved(), house.store.torn()), (0, 0));
+    assert_eq!(house.store.transitions_of(fleet[0].id).len(), 4);
+}
+
 /// A write of a user whose outcome nobody heard of. Returns its event.
 async fn doubtful_write(house: &House, id: ClusterId) -> Arc<Event> {
     let mut pen = house.engine.outbox().pen(Duration::from_secs(1)).await.unwrap();

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use fred::{
     prelude::*,
-    types::{ClusterHash, CustomCommand, config::Options},
+    types::{ClusterHash, CustomCommand},
 };
 use secrecy::SecretString;
 use tracing::Instrument;
 
 use super::{
     address::{self, BusAddressError},
+    hurried,
     link::{self, Link},
 };
 use crate::traces;
@@ -45,8 +46,7 @@ impl Counters {
         let [first, second] = arguments;
         let arguments = vec![script.to_owned(), "1".to_owned(), key, first, second];
         let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
-        let options = Options { fail_fast: true, timeout: Some(patience), max_attempts: Some(1), ..Options::default() };
-        let client = self.client.with_options(&options);
+        let client = self.client.with_options(&hurried(patience));
         let answer = client.custom::<i64, _>(command, arguments).instrument(traces::redis("EVAL"));
         let answer = tokio::time::timeout(patience, answer).await;
         let answer = answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")));

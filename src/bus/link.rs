@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::hurried;
+use super::{PATIENCE, hurried};
 
 /// Pause between two questions whether the server is there.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -53,8 +53,6 @@ struct State {
     health: Mutex<BusHealth>,
     timeouts: AtomicU32,
     suspicious: Notify,
-    /// Was anything wrong since somebody last asked? Then the server that answers may not be the one that answered.
-    disturbed: AtomicBool,
 }
 
 impl Link {
@@ -64,7 +62,6 @@ impl Link {
             health: Mutex::default(),
             timeouts: AtomicU32::new(0),
             suspicious: Notify::new(),
-            disturbed: AtomicBool::new(false),
         });
         let upkeep = tokio::spawn(keep_up(state.clone()));
         Self { state, upkeep }
@@ -80,11 +77,6 @@ impl Link {
         self.state.learn(error);
     }
 
-    /// Was the connection disturbed since this was last asked?
-    pub(super) fn was_disturbed(&self) -> bool {
-        self.state.disturbed.swap(false, Ordering::AcqRel)
-    }
-
     pub(super) fn stop(&self) {
         self.upkeep.abort();
     }
@@ -98,9 +90,6 @@ impl Drop for Link {
 
 impl State {
     fn learn(&self, error: Option<&Error>) {
-        if error.is_some() {
-            self.disturbed.store(true, Ordering::Release);
-        }
         let timed_out = error.is_some_and(|error| matches!(error.kind(), ErrorKind::Timeout));
         if !timed_out {
             self.timeouts.store(0, Ordering::Relaxed);
@@ -127,7 +116,7 @@ impl State {
 
     async fn ping(&self) {
         let began = Instant::now();
-        let answer = self.client.with_options(&hurried()).ping::<Value>(None).await;
+        let answer = self.client.with_options(&hurried(PATIENCE)).ping::<Value>(None).await;
         self.learn(answer.as_ref().err());
         self.health.lock().ping_latency = answer.is_ok().then(|| began.elapsed());
     }
@@ -143,7 +132,7 @@ impl State {
 
 /// Connects, and watches over the connection, for ever.
 async fn keep_up(state: Arc<State>) {
-    let (mut errors, mut reconnections) = (state.client.error_rx(), state.client.reconnect_rx());
+    let mut errors = state.client.error_rx();
     loop {
         let connection = connect(&state).await;
         while !connection.is_finished() {
@@ -151,7 +140,6 @@ async fn keep_up(state: Arc<State>) {
                 () = sleep(PING_EVERY) => state.ping().await,
                 () = state.suspicious.notified() => state.reconnect().await,
                 Ok((error, _)) = errors.recv() => state.note(&error),
-                Ok(_) = reconnections.recv() => state.disturbed.store(true, Ordering::Release),
             }
         }
         tracing::warn!("the event bus ended its connection and connects anew");

@@ -6,7 +6,6 @@ mod counters;
 mod link;
 
 use std::{
-    collections::HashMap,
     path::PathBuf,
     sync::{
         Arc,
@@ -23,9 +22,9 @@ use fleetbeat_actors::{
 };
 use fred::{
     bytes_utils::Str,
-    clients::{Client, Pipeline, WithOptions},
+    clients::Client,
     prelude::*,
-    types::config::Options,
+    types::{ClusterHash, CustomCommand, config::Options},
 };
 use secrecy::SecretString;
 use tracing::Instrument;
@@ -36,9 +35,11 @@ pub use address::BusAddressError;
 pub use counters::Counters;
 pub use link::BusHealth;
 
-/// Events in one pipeline; each is up to four commands.
-const PIPELINE: usize = 250;
-/// How long the server may take over one pipeline.
+/// What the server does with events.
+const SCRIPT: &str = include_str!("append.lua");
+/// Events in one call of the script.
+const PORTION: usize = 250;
+/// How long the server may take over one call.
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The client's own timeout may be held up; this one is not.
 const LAST_RESORT: Duration = Duration::from_millis(550);
@@ -114,40 +115,20 @@ impl RedisBus {
         let _ = tokio::time::timeout(PATIENCE, self.client.quit()).await;
     }
 
-    /// After a disturbance: does the stream still end where it ended? A server that was killed, or a replica that took over,
-    /// may have forgotten what was acknowledged last.
-    async fn look_back(&self) -> Result<(), PublishError> {
-        if !self.link.was_disturbed() {
-            return Ok(());
-        }
-        let end = match tokio::time::timeout(LAST_RESORT, self.end_of_stream()).await {
-            Ok(end) => end,
-            Err(_) => Err(Error::new(ErrorKind::Timeout, "silent")),
-        };
-        let end = end.map_err(|error| {
-            self.link.learn(Some(&error));
-            PublishError::refused(link::word(&error))
-        });
-        self.compare(end?)
-    }
-
-    /// Position of the newest event in the stream; 0 when there is none.
-    async fn end_of_stream(&self) -> Result<i64, Error> {
-        let client = self.client.with_options(&hurried());
-        newest_position(client.xrevrange(self.names.stream.as_str(), "+", "-", Some(1)).await?)
-    }
-
-    /// Publishes some events; returns where the stream ended before them. Between a look back and this, too, another server
-    /// may have come.
+    /// Publishes some events, all or none; returns where the stream ended before them. One that ended before what was
+    /// acknowledged takes none: the server was killed, or a replica took over, and has forgotten. What of an attempt that
+    /// was given up reaches a server late is held to the same.
     async fn publish_some(&self, events: &[Arc<Event>]) -> Result<i64, Error> {
-        let pipeline = self.client.pipeline().with_options(&hurried());
-        pipeline.xrevrange::<(), _, _, _>(self.names.stream.as_str(), "+", "-", Some(1)).await?;
-        for event in events {
-            self.names.queue(&pipeline, event).await?;
-        }
-        let acknowledged = tokio::time::timeout(LAST_RESORT, pipeline.all::<Vec<Value>>()).await;
-        let answers = acknowledged.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))?;
-        newest_position(answers.into_iter().next().unwrap_or(Value::Null))
+        let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        let names = &self.names;
+        let mut arguments: Vec<Value> = vec![SCRIPT.into(), 1.into(), names.stream.as_str().into()];
+        arguments.extend([acknowledged.into(), names.stream_max_length.into()]);
+        arguments.extend([names.all.clone(), names.cluster.clone()].map(Value::String));
+        events.iter().for_each(|event| names.append(&mut arguments, event));
+        let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
+        let client = self.client.with_options(&hurried(PATIENCE));
+        let answer = tokio::time::timeout(LAST_RESORT, client.custom(command, arguments)).await;
+        answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))
     }
 
     /// Notes that the stream ended at `end`, and says so when that is behind what was acknowledged.
@@ -160,18 +141,10 @@ impl RedisBus {
     }
 }
 
-/// Position of the newest entry of a stream, of which this is all; 0 when there is none.
-fn newest_position(newest: Value) -> Result<i64, Error> {
-    let newest: Vec<(String, HashMap<String, String>)> = newest.into_xread_value()?;
-    let position = newest.first().and_then(|(_, fields)| fields.get("position")?.parse().ok());
-    Ok(position.unwrap_or(0))
-}
-
 #[async_trait]
 impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
-        self.look_back().await?;
-        for some in events.chunks(PIPELINE) {
+        for some in events.chunks(PORTION) {
             if !self.may_ask() {
                 return Err(PublishError::refused("left alone for a while".to_owned()));
             }
@@ -189,29 +162,25 @@ impl Publisher for RedisBus {
 }
 
 impl Names {
-    /// Queues one event in memory: nothing is sent yet.
-    async fn queue(&self, pipeline: &WithOptions<Pipeline<Client>>, event: &Event) -> Result<(), Error> {
-        let json = Value::String(Str::from(&*event.json));
-        pipeline.publish::<(), _, _>(self.all.clone(), json.clone()).await?;
-        if event.cluster_id != ClusterId::FLEET {
-            let own = format!("{}:{}", self.cluster, event.cluster_id);
-            pipeline.publish::<(), _, _>(self.cluster.clone(), json.clone()).await?;
-            pipeline.publish::<(), _, _>(own, json.clone()).await?;
-        }
-        let fields: Vec<(&str, Value)> = vec![
-            ("event_id", event.event_id.to_string().into()),
-            ("event_type", event.event_type.as_str().into()),
-            ("cluster_id", event.cluster_id.to_string().into()),
-            ("sequence", event.sequence.into()),
-            ("position", event.position.into()),
-            ("json", json),
-        ];
-        let cap = ("MAXLEN", "~", self.stream_max_length);
-        pipeline.xadd::<(), _, _, _, _>(self.stream.as_str(), false, cap, "*", fields).await
+    /// Appends what the script wants to know of an event.
+    fn append(&self, arguments: &mut Vec<Value>, event: &Event) {
+        let own = match event.cluster_id {
+            ClusterId::FLEET => String::new(),
+            id => format!("{}:{id}", self.cluster),
+        };
+        arguments.extend([
+            event.event_id.to_string().into(),
+            event.event_type.as_str().into(),
+            event.cluster_id.to_string().into(),
+            event.sequence.into(),
+            event.position.into(),
+            own.into(),
+            Value::String(Str::from(&*event.json)),
+        ]);
     }
 }
 
-/// Options of every command: at once or not at all.
-fn hurried() -> Options {
-    Options { fail_fast: true, timeout: Some(PATIENCE), max_attempts: Some(1), ..Options::default() }
+/// Options of every command: within this time or not at all. A Cluster may send it on to another server, twice.
+fn hurried(patience: Duration) -> Options {
+    Options { fail_fast: true, timeout: Some(patience), max_attempts: Some(3), ..Options::default() }
 }

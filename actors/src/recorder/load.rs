@@ -2,7 +2,7 @@
 //! size of the fleet however long the store is away.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -10,15 +10,10 @@ use chrono::{DateTime, Utc};
 
 use super::{
     Observation,
-    draft::{Draft, merge},
+    draft::{Draft, Turn, merge, turning},
     portion::Portion,
 };
-use crate::{
-    event::EventDraft,
-    health::{Status, Transition},
-    roll::ClusterId,
-    rollup::Rollup,
-};
+use crate::{event::EventDraft, health::Status, roll::ClusterId, rollup::Rollup};
 
 /// Windows of rollups that wait for the store: an hour. Of a longer outage the oldest checks are forgotten; transitions
 /// are not.
@@ -33,7 +28,7 @@ pub(super) struct Load {
     drafts: Vec<Draft>,
     /// Drafts of clusters in doubt: of one cluster, older than those in `drafts`.
     doubted: Vec<Draft>,
-    told: Vec<Arc<Transition>>,
+    told: Vec<Turn>,
 }
 
 /// What is due.
@@ -59,11 +54,12 @@ impl Load {
         }
         let urgent = observation.urgent || self.urgent.contains_key(&id);
         let statuses = if urgent { &mut self.urgent } else { &mut self.idle };
-        statuses.insert(id, observation.status);
+        statuses.insert(id, Arc::clone(&observation.status));
         if urgent {
             self.idle.remove(&id);
         }
-        self.drafts.extend(observation.transition.map(Draft::Transition));
+        let turn = |transition| Draft::Turn(Turn { transition, status: observation.status });
+        self.drafts.extend(observation.transition.map(turn));
     }
 
     fn forget_oldest_window(&mut self) {
@@ -116,8 +112,8 @@ impl Load {
     }
 
     /// These were announced from memory; their rows of the history still have to be written.
-    pub(super) fn told(&mut self, transitions: Vec<Arc<Transition>>) {
-        self.told.extend(transitions);
+    pub(super) fn told(&mut self, turns: Vec<Turn>) {
+        self.told.extend(turns);
     }
 
     /// One transition a cluster at most.
@@ -126,9 +122,9 @@ impl Load {
         self.doubted = merge(std::mem::take(&mut self.doubted));
     }
 
-    /// Takes out what is due.
-    pub(super) fn take(&mut self, due: Due, alive_at: Option<DateTime<Utc>>) -> Portion {
-        let mut portion = Portion { alive_at, told: std::mem::take(&mut self.told), ..Portion::default() };
+    /// Takes out what is due, but no status of a cluster whose transition stays.
+    pub(super) fn take(&mut self, due: Due, unsaved: usize, alive_at: Option<DateTime<Utc>>) -> Portion {
+        let mut portion = Portion { alive_at, unsaved, told: std::mem::take(&mut self.told), ..Portion::default() };
         if due.drafts {
             portion.drafts = self.take_drafts();
         }
@@ -136,11 +132,12 @@ impl Load {
             let id = draft.cluster_id();
             portion.statuses.extend(self.urgent.remove(&id).map(|status| (id, status)));
         }
+        let held: HashSet<ClusterId> = turning(&self.drafts).chain(turning(&self.doubted)).collect();
         if due.changed || due.everything {
-            move_some(&mut self.urgent, &mut portion.statuses, due.rows);
+            move_some(&mut self.urgent, &mut portion.statuses, due.rows, &held);
         }
         if due.everything {
-            move_some(&mut self.idle, &mut portion.statuses, due.rows);
+            move_some(&mut self.idle, &mut portion.statuses, due.rows, &held);
             self.take_rollups(&mut portion, due.rows);
         }
         portion
@@ -149,7 +146,7 @@ impl Load {
     fn take_rollups(&mut self, portion: &mut Portion, mut rows: usize) {
         while let Some(mut window) = self.rollups.first_entry().filter(|_| rows > 0) {
             let taken = portion.rollups.entry(*window.key()).or_default();
-            move_some(window.get_mut(), taken, rows);
+            move_some(window.get_mut(), taken, rows, &HashSet::new());
             rows -= taken.len();
             if window.get().is_empty() {
                 window.remove();
@@ -160,8 +157,8 @@ impl Load {
     /// What could not be written waits on; what was observed since is newer and stays.
     pub(super) fn put_back(&mut self, portion: Portion) {
         for (id, status) in portion.statuses {
-            self.idle.remove(&id);
-            self.urgent.entry(id).or_insert(status);
+            let newest = self.idle.remove(&id).unwrap_or(status);
+            self.urgent.entry(id).or_insert(newest);
         }
         for (start, rollups) in portion.rollups {
             let window = self.rollups.entry(start).or_default();
@@ -176,14 +173,19 @@ impl Load {
     }
 }
 
-/// Moves entries until there are `rows` on the other side.
-fn move_some<T>(from: &mut HashMap<ClusterId, T>, to: &mut HashMap<ClusterId, T>, rows: usize) {
+/// Moves entries that are not held until there are `rows` on the other side.
+fn move_some<T>(
+    from: &mut HashMap<ClusterId, T>,
+    to: &mut HashMap<ClusterId, T>,
+    rows: usize,
+    held: &HashSet<ClusterId>,
+) {
     let room = rows.saturating_sub(to.len());
-    if from.len() <= room {
+    if from.len() <= room && held.is_empty() {
         to.extend(from.drain());
         return;
     }
-    let chosen: Vec<ClusterId> = from.keys().take(room).copied().collect();
+    let chosen: Vec<ClusterId> = from.keys().filter(|id| !held.contains(id)).take(room).copied().collect();
     to.extend(chosen.into_iter().filter_map(|id| Some((id, from.remove(&id)?))));
 }
 
@@ -234,7 +236,7 @@ mod tests {
                 (0..10).for_each(|check| observe(&mut load, *id, check == 0, window));
             }
         }
-        assert_eq!(counts(&load.take(EVERYTHING, None)), (10, 120));
+        assert_eq!(counts(&load.take(EVERYTHING, 0, None)), (10, 120));
         assert!(load.is_empty());
     }
 
@@ -245,7 +247,8 @@ mod tests {
             (0..100).for_each(|n| observe(&mut load, ClusterId(uuid::Uuid::from_u128(n)), n % 2 == 0, window));
         }
         let due = Due { rows: 70, ..EVERYTHING };
-        let taken: Vec<_> = std::iter::from_fn(|| (!load.is_empty()).then(|| counts(&load.take(due, None)))).collect();
+        let taken: Vec<_> =
+            std::iter::from_fn(|| (!load.is_empty()).then(|| counts(&load.take(due, 0, None)))).collect();
         assert!(taken.iter().all(|(statuses, rollups)| *statuses <= 70 && *rollups <= 70), "{taken:?}");
         assert_eq!(taken.iter().fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1)), (100, 300));
     }
@@ -255,13 +258,13 @@ mod tests {
         let mut load = Load::default();
         let id = ClusterId::generate();
         observe(&mut load, id, false, 0);
-        let portion = load.take(EVERYTHING, None);
+        let portion = load.take(EVERYTHING, 0, None);
         let newer = Rollup { checks: 11, ..rollup(id, 0) };
         let status = Arc::new(Status { version: 9, ..Status::unknown(start()) });
         let observation = Observation { status, urgent: true, transition: None, rollups: [None, Some(newer)] };
         load.observe(id, observation);
         load.put_back(portion);
-        let portion = load.take(EVERYTHING, None);
+        let portion = load.take(EVERYTHING, 0, None);
         assert_eq!((portion.statuses[&id].version, portion.rollups[&start()][&id].checks), (9, 11));
     }
 }

@@ -177,7 +177,7 @@ impl Actor for RecorderActor {
             }
             RecorderMessage::Told(announced) => {
                 state.announcing = false;
-                state.load.told(announced.transitions);
+                state.load.told(announced.turns);
                 state.load.set_aside(announced.postponed);
                 state.announce_soon(&myself, false);
             }
@@ -237,10 +237,11 @@ impl RecorderState {
         }
         let alive_at = everything.then(|| self.parts.clock.wall());
         let rows = self.appetite.rows();
-        let batch = self.load.take(Due { changed: tick, everything, drafts: !self.away, rows }, alive_at);
-        self.behind = everything && !self.load.is_idle();
         let outbox = &self.parts.outbox;
-        if batch.is_empty() && outbox.unsaved() == 0 && !outbox.has_doubts() {
+        let due = Due { changed: tick, everything, drafts: !self.away, rows };
+        let portion = self.load.take(due, outbox.unsaved(), alive_at);
+        self.behind = everything && !self.load.is_idle();
+        if portion.is_empty() && !outbox.has_doubts() {
             self.away = false;
             self.answer(true);
             return;
@@ -250,8 +251,8 @@ impl RecorderState {
         let away = self.away;
         tokio::spawn(async move {
             let outcome = match away {
-                true => store_when_back(&parts, batch, appetite).await,
-                false => store(&parts, batch, appetite).await,
+                true => store_when_back(&parts, portion, appetite).await,
+                false => store(&parts, portion, appetite).await,
             };
             let _ = actor.cast(RecorderMessage::Stored(Box::new(outcome)));
         });
@@ -262,26 +263,25 @@ impl RecorderState {
         self.parts.meters.unsaved.set(self.parts.outbox.unsaved() as f64);
         self.appetite.learn(matches!(outcome, Outcome::Written { .. }));
         match outcome {
-            Outcome::Written { told, postponed } => {
+            Outcome::Written { rest } => {
                 if self.away {
                     tracing::info!("the store is back");
                 }
                 self.away = false;
-                self.load.told(told);
-                self.load.postpone(postponed);
+                self.load.put_back(rest);
                 self.load.take_up();
                 if self.load.is_empty() && self.parts.outbox.unsaved() == 0 {
                     return self.answer(true);
                 }
                 self.announce_soon(myself, self.parts.outbox.unsaved() > 0 || !self.draining.is_empty());
             }
-            Outcome::Away { batch, reason } => {
+            Outcome::Away { rest, reason } => {
                 if !self.away {
                     tracing::warn!(reason, "the store is away; events are announced from memory");
                 }
                 self.away = true;
                 self.retry_at = self.parts.clock.now() + self.parts.rules.retry;
-                self.load.put_back(batch);
+                self.load.put_back(rest);
                 self.answer(false);
                 self.announce_soon(myself, false);
             }

@@ -8,14 +8,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::draft::Draft;
-use crate::{
-    event::Event,
-    health::{Status, Transition},
-    ports::Batch,
-    roll::ClusterId,
-    rollup::Rollup,
-};
+use super::draft::{Draft, Turn, turning};
+use crate::{event::Event, health::Status, ports::Batch, roll::ClusterId, rollup::Rollup};
 
 /// What is taken out for one write.
 #[derive(Debug, Default)]
@@ -23,34 +17,49 @@ pub(crate) struct Portion {
     pub(super) statuses: HashMap<ClusterId, Arc<Status>>,
     pub(super) rollups: BTreeMap<DateTime<Utc>, HashMap<ClusterId, Rollup>>,
     pub(super) drafts: Vec<Draft>,
-    /// Transitions whose events are in the outbox already, unsaved.
-    pub(super) told: Vec<Arc<Transition>>,
+    /// Turns whose events are in the outbox already, unsaved.
+    pub(super) told: Vec<Turn>,
+    /// How many events of the outbox were unsaved when this was taken out: `told` is what they tell of.
+    pub(super) unsaved: usize,
     pub(super) alive_at: Option<DateTime<Utc>>,
 }
 
+/// A portion parted by what one write can hold.
+pub(super) struct Parted {
+    pub(super) batch: Batch,
+    /// The turns in the batch.
+    pub(super) turns: Vec<Turn>,
+    /// What is not part of it.
+    pub(super) rest: Portion,
+}
+
 impl Portion {
-    /// The write of these events, with the transitions that they tell of, and everything else.
-    pub(super) fn batch(
-        &self,
-        unsaved: &[Arc<Event>],
-        events: Vec<Arc<Event>>,
-        transitions: Vec<Arc<Transition>>,
-    ) -> Batch {
+    /// The write of these events: with what they tell of, and with everything else but the statuses of clusters whose
+    /// transitions wait on. So a stored state is always the one that the last stored event of the cluster tells of,
+    /// and a process that dies resumes where its log ends.
+    pub(super) fn part(&self, unsaved: &[Arc<Event>], events: Vec<Arc<Event>>, placed: Vec<Turn>) -> Parted {
         let ids: HashSet<Uuid> = unsaved.iter().map(|event| event.event_id).collect();
-        let told = self.told.iter().filter(|transition| ids.contains(&transition.event_id)).cloned();
-        Batch {
-            transitions: told.chain(transitions).collect(),
+        let told = self.told.iter().cloned();
+        let (mut turns, later): (Vec<_>, Vec<_>) = told.partition(|turn| ids.contains(&turn.transition.event_id));
+        turns.extend(placed);
+        let waiting: HashSet<ClusterId> = later.iter().map(Turn::cluster_id).chain(turning(&self.drafts)).collect();
+        let statuses = self.statuses.iter().map(|(id, status)| (*id, Arc::clone(status)));
+        let (held, mut statuses): (HashMap<_, _>, HashMap<_, _>) = statuses.partition(|(id, _)| waiting.contains(id));
+        for turn in &turns {
+            let status = statuses.entry(turn.cluster_id()).or_insert_with(|| Arc::clone(&turn.status));
+            if status.version < turn.status.version {
+                *status = Arc::clone(&turn.status);
+            }
+        }
+        let batch = Batch {
+            transitions: turns.iter().map(|turn| Arc::clone(&turn.transition)).collect(),
             events: unsaved.iter().cloned().chain(events).collect(),
-            statuses: self.statuses.iter().map(|(id, status)| (*id, Arc::clone(status))).collect(),
+            statuses: statuses.into_iter().collect(),
             rollups: self.rollups.values().flat_map(HashMap::values).cloned().collect(),
             alive_at: self.alive_at,
-        }
-    }
-
-    /// The told transitions that are not part of `batch`.
-    pub(super) fn told_later(&mut self, batch: &Batch) -> Vec<Arc<Transition>> {
-        let ids: HashSet<Uuid> = batch.transitions.iter().map(|transition| transition.event_id).collect();
-        self.told.drain(..).filter(|transition| !ids.contains(&transition.event_id)).collect()
+        };
+        let rest = Self { statuses: held, told: later, drafts: self.drafts.clone(), ..Self::default() };
+        Parted { batch, turns, rest }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -58,6 +67,7 @@ impl Portion {
             && self.rollups.is_empty()
             && self.drafts.is_empty()
             && self.told.is_empty()
+            && self.unsaved == 0
             && self.alive_at.is_none()
     }
 }

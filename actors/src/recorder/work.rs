@@ -4,31 +4,26 @@ use std::sync::Arc;
 
 use super::{
     RecorderArguments,
-    draft::Draft,
-    portion::{Appetite, Portion},
+    draft::{Draft, Turn},
+    portion::{Appetite, Parted, Portion},
 };
 use crate::{
     event::Event,
-    health::Transition,
     outbox::{Outbox, Pen, Standing},
     ports::{Ledger, StoreError},
 };
 
 /// How a write ended.
 pub(crate) enum Outcome {
-    /// All of it is stored, but for what could not get a place yet.
-    Written {
-        /// Told transitions whose events were not part of this write.
-        told: Vec<Arc<Transition>>,
-        postponed: Vec<Draft>,
-    },
+    /// All of it is stored, but for what could not be part of this write.
+    Written { rest: Portion },
     /// The store is away; this much is still to be written.
-    Away { batch: Portion, reason: String },
+    Away { rest: Portion, reason: String },
 }
 
 /// What was announced from memory, and what could not be.
 pub(crate) struct Announced {
-    pub(super) transitions: Vec<Arc<Transition>>,
+    pub(super) turns: Vec<Turn>,
     /// Of clusters in doubt.
     pub(super) postponed: Vec<Draft>,
 }
@@ -38,14 +33,14 @@ pub(super) async fn announce(outbox: &Outbox, drafts: Vec<Draft>) -> Announced {
     let mut pen = outbox.recorder_pen().await;
     let placed = Placed::by(&mut pen, drafts);
     pen.commit_unsaved();
-    Announced { transitions: placed.transitions, postponed: placed.postponed }
+    Announced { turns: placed.turns, postponed: placed.postponed }
 }
 
 /// Drafts that got their places. Those of clusters that are gone are dropped.
 #[derive(Default)]
 struct Placed {
     events: Vec<Arc<Event>>,
-    transitions: Vec<Arc<Transition>>,
+    turns: Vec<Turn>,
     /// Of clusters in doubt.
     postponed: Vec<Draft>,
 }
@@ -58,9 +53,9 @@ impl Placed {
                 continue;
             }
             match (pen.write(draft.event()), draft) {
-                (Ok(event), Draft::Transition(transition)) => {
+                (Ok(event), Draft::Turn(turn)) => {
                     placed.events.push(event);
-                    placed.transitions.push(transition);
+                    placed.turns.push(turn);
                 }
                 (Ok(event), Draft::Other(_)) => placed.events.push(event),
                 (Err(_), draft) => placed.postponed.push(draft),
@@ -74,7 +69,7 @@ impl Placed {
 pub(super) async fn store_when_back(parts: &RecorderArguments, portion: Portion, appetite: Appetite) -> Outcome {
     match parts.ledger.sequences(&[]).await {
         Ok(_) => store(parts, portion, appetite).await,
-        Err(error) => Outcome::Away { batch: portion, reason: error.to_string() },
+        Err(error) => Outcome::Away { rest: portion, reason: error.to_string() },
     }
 }
 
@@ -84,17 +79,18 @@ pub(super) async fn store(parts: &RecorderArguments, mut portion: Portion, appet
     let mut pen = outbox.recorder_pen().await;
     let mut events = match settle(&mut pen, &*parts.ledger).await {
         Ok(found) => found,
-        Err(error) => return Outcome::Away { batch: portion, reason: error.to_string() },
+        Err(error) => return Outcome::Away { rest: portion, reason: error.to_string() },
     };
-    let unsaved = outbox.unsaved_events(appetite.events());
-    let drafts = std::mem::take(&mut portion.drafts);
-    let placed = if unsaved.len() < appetite.events() {
-        Placed::by(&mut pen, drafts)
-    } else {
-        Placed { postponed: drafts, ..Placed::default() }
-    };
-    events.extend(placed.events);
-    let batch = portion.batch(&unsaved, events, placed.transitions);
+    // Of what is announced meanwhile the turns are not at hand: it is for the next write.
+    let unsaved = outbox.unsaved_events(portion.unsaved.min(appetite.events()));
+    let mut turns = Vec::new();
+    if unsaved.len() == outbox.unsaved() {
+        let placed = Placed::by(&mut pen, std::mem::take(&mut portion.drafts));
+        events.extend(placed.events);
+        turns = placed.turns;
+        portion.drafts = placed.postponed;
+    }
+    let Parted { batch, turns, mut rest } = portion.part(&unsaved, events, turns);
     match parts.ledger.record(&batch).await {
         Ok(()) => {
             outbox.saved(unsaved.len());
@@ -104,14 +100,14 @@ pub(super) async fn store(parts: &RecorderArguments, mut portion: Portion, appet
             } else {
                 pen.commit_unsaved()
             }
-            Outcome::Written { told: portion.told_later(&batch), postponed: placed.postponed }
+            Outcome::Written { rest }
         }
         Err(error) => {
             // Announced all the same: the same ids and sequences are written when the store is back.
             pen.commit_unsaved();
-            portion.told = portion.told_later(&batch).into_iter().chain(batch.transitions).collect();
-            portion.drafts = placed.postponed;
-            Outcome::Away { batch: portion, reason: error.to_string() }
+            portion.told = turns;
+            portion.told.append(&mut rest.told);
+            Outcome::Away { rest: portion, reason: error.to_string() }
         }
     }
 }

@@ -28,6 +28,14 @@ struct Rows {
     rollups: Vec<Rollup>,
     published: i64,
     writes: usize,
+    torn: usize,
+}
+
+impl Rows {
+    fn are_torn(&self) -> bool {
+        let last: HashMap<_, _> = self.transitions.iter().map(|one| (one.cluster_id, one.new_state)).collect();
+        last.iter().any(|(id, state)| self.clusters.get(id).is_some_and(|(_, status)| status.state != *state))
+    }
 }
 
 /// What the engine needs of a store, in memory.
@@ -88,6 +96,12 @@ impl MemoryStore {
         self.rows.lock().writes
     }
 
+    /// Writes after which a stored state was not the one that the last stored transition of its cluster leads to: a process
+    /// that dies then does not resume where its log ends.
+    pub fn torn(&self) -> usize {
+        self.rows.lock().torn
+    }
+
     fn available(&self) -> Result<(), StoreError> {
         if self.away.load(Ordering::SeqCst) {
             return Err(StoreError::Unavailable { reason: "switched off".to_owned(), doubtful: false });
@@ -139,6 +153,7 @@ impl Ledger for MemoryStore {
         let known: HashSet<_> = rows.transitions.iter().map(|transition| transition.event_id).collect();
         rows.transitions.extend(batch.transitions.iter().filter(|t| !known.contains(&t.event_id)).cloned());
         rows.rollups.extend(batch.rollups.iter().cloned());
+        rows.torn += usize::from(rows.are_torn());
         Ok(())
     }
 
