@@ -124,12 +124,23 @@ impl Watch {
             survey.ask(wave.len());
             answers.extend(wave.into_iter().map(|drawn| self.ask(drawn)));
             let end = time::Instant::now() + patience;
-            while survey.verdict(rules.hold_ratio, rules.hold_min_clusters, false) == Verdict::Open {
+            while self.is_worth_waiting(survey.verdict(rules.hold_ratio, rules.hold_min_clusters, false)) {
                 let Ok(Some(report)) = time::timeout_at(end, answers.next()).await else { break };
                 survey.answer(report.as_ref());
             }
         }
-        survey.verdict(rules.hold_ratio, rules.hold_min_clusters, answers.is_empty())
+        let verdict = survey.verdict(rules.hold_ratio, rules.hold_min_clusters, answers.is_empty());
+        tracing::debug!(?survey, ?verdict, "surveyed");
+        verdict
+    }
+
+    /// Can further answers change what this verdict leads to? Under a hold it matters whether anybody answers at all.
+    fn is_worth_waiting(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Open => true,
+            Verdict::Carries | Verdict::Fails { anybody: true } => false,
+            Verdict::Fails { anybody: false } => self.doubt.is_holding(),
+        }
     }
 
     /// Clusters that were not known to be down, chosen at random.

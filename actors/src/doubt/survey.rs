@@ -50,8 +50,9 @@ impl Survey {
         }
     }
 
-    /// What the answers say; when `ended`, no more will come. A fleet below `least` says that the network carries, since
-    /// nothing may be held on so little; fewer answers than that from a larger one say nothing.
+    /// What the answers say; when `ended`, no more will come. Those that are missing are not waited for when they could not
+    /// change it. A fleet below `least` says that the network carries, since nothing may be held on so little; fewer answers
+    /// than that from a larger one say nothing.
     pub fn verdict(&self, hold_ratio: f64, least: usize, ended: bool) -> Verdict {
         if self.drawn < least {
             return Verdict::Carries;
@@ -59,14 +60,15 @@ impl Survey {
         let size = (self.drawn - self.unclear) as f64;
         let most = self.reached as f64 > size * (1.0 - hold_ratio);
         let nearly_all = self.asked >= FIRST_WAVE && self.reached * 6 >= self.asked * 5;
-        if self.reached + self.missed >= least && (most || nearly_all) {
+        let enough = self.reached + self.missed >= least;
+        if enough && (most || nearly_all) {
             Verdict::Carries
-        } else if !ended || self.reached + self.missed < least {
-            Verdict::Open
-        } else if self.missed as f64 >= size * hold_ratio {
+        } else if enough && self.missed as f64 >= size * hold_ratio {
             Verdict::Fails { anybody: self.reached > 0 }
-        } else {
+        } else if enough && ended {
             Verdict::Carries
+        } else {
+            Verdict::Open
         }
     }
 }
@@ -115,6 +117,16 @@ mod tests {
         assert_eq!(survey.verdict(0.55, 10, false), Verdict::Open);
         survey.answer(Some(&well));
         assert_eq!(survey.verdict(0.55, 10, false), Verdict::Carries);
+    }
+
+    #[test]
+    fn it_ends_early_when_too_many_are_missed() {
+        let mut survey = Survey::of(20);
+        survey.ask(20);
+        (0..10).for_each(|_| survey.answer(None));
+        assert_eq!(survey.verdict(0.55, 10, false), Verdict::Open);
+        survey.answer(None);
+        assert_eq!(survey.verdict(0.55, 10, false), Verdict::Fails { anybody: false });
     }
 
     #[test]
