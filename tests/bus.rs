@@ -11,6 +11,10 @@ use fleetbeat_actors::{
     ports::Publisher,
     roll::ClusterId,
 };
+use fred::{
+    prelude::*,
+    types::{ClusterHash, CustomCommand},
+};
 use support::{Redis, Subscriber, eventually, stream_entries};
 use tokio::time::Instant;
 
@@ -182,4 +186,22 @@ async fn users_passwords_and_tls_are_used_and_never_shown() {
     let shown = format!("{:?} {refused} {refused:?} {wrong:?}", bus.health());
     assert!(!shown.contains("canary"), "{shown}");
     assert_eq!(bus.health().last_error.as_deref(), Some("refused our credentials (WRONGPASS)"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_rights_that_the_documents_name_are_enough() {
+    let redis = Redis::start_new().await;
+    let document = include_str!("../docs/operations.md");
+    let rights = document.split('`').find(|code| code.starts_with("+eval")).expect("named in the documents");
+    let user = format!("SETUSER narrow on >canary-narrow ~{STREAM} &t:events:* -@all {rights}");
+    let client = redis.client();
+    client.init().await.unwrap();
+    let command = CustomCommand::new_static("ACL", ClusterHash::FirstKey, false);
+    let words: Vec<String> = user.split(' ').map(str::to_owned).collect();
+    client.custom::<(), _>(command, words).await.unwrap();
+    let url = redis.url().replace("redis://", "redis://narrow:canary-narrow@");
+    let bus = connected(&BusOptions { url: url.into(), ..options(&redis) }).await;
+    bus.publish(&events(ClusterId::generate(), 1..30)).await.unwrap();
+    assert_eq!(positions(&redis).await, (1..30).collect::<Vec<_>>());
+    bus.close().await;
 }
