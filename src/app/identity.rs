@@ -9,10 +9,10 @@ use secrecy::SecretString;
 
 use crate::{
     breaker::Breakers,
-    config::{AuthGateway, AuthGrant, AuthOidc, Settings},
-    hub::Reviews,
+    config::{AuthAccessReview, AuthGateway, AuthGrant, AuthOidc, RightsFrom, Settings},
+    hub::{Hub, Reviews, Right},
     identity::{
-        Gateway, Grant, Grants, Identity, Keyring, Kubernetes, Scope, Sessions, first_token,
+        Gateway, Grant, Grants, Identity, Keyring, Kubernetes, Rights, Role, Rules, Scope, Sessions, first_token,
         oidc::{Login, LoginRules, Oidc, OidcRules, Provider, Wire},
     },
     store::Store,
@@ -102,9 +102,22 @@ fn client_secret(set: &AuthOidc) -> anyhow::Result<Option<SecretString>> {
 async fn kubernetes(settings: &Settings, clock: &Arc<dyn Clock>, breakers: &Breakers) -> anyhow::Result<Kubernetes> {
     let set = &settings.auth.kubernetes;
     let hub = super::hub::needed_by("auth.kubernetes.enabled", settings, Some(&breakers.hub)).await?;
+    let rights = match set.rights {
+        RightsFrom::Grants => Rights::Grants(grants("auth.kubernetes.grants", &set.grants)?),
+        RightsFrom::AccessReview => Rights::Rules(rules(&set.access_review, &hub, clock)),
+    };
     let reviews = Reviews::new(Arc::new(hub), Arc::clone(clock));
-    let grants = grants("auth.kubernetes.grants", &set.grants)?;
-    Ok(Kubernetes::new(reviews, Arc::clone(clock), set.audience.clone(), grants))
+    Ok(Kubernetes::new(reviews, Arc::clone(clock), set.audience.clone(), rights))
+}
+
+fn rules(set: &AuthAccessReview, hub: &Hub, clock: &Arc<dyn Clock>) -> Rules {
+    let verb = |role| match role {
+        Role::Viewer => &set.viewer_verb,
+        Role::Operator => &set.operator_verb,
+        Role::Admin => &set.admin_verb,
+    };
+    let right = |role| Right { group: set.group.clone(), resource: set.resource.clone(), verb: verb(role).clone() };
+    Rules::new(Arc::new(hub.clone()), Arc::clone(clock), right)
 }
 
 fn gateway(set: &AuthGateway) -> anyhow::Result<Gateway> {

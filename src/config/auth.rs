@@ -110,8 +110,60 @@ pub struct AuthKubernetes {
     pub enabled: bool,
     /// For whom they have to be.
     pub audience: String,
+    /// Where rights come from.
+    pub rights: RightsFrom,
     /// What groups may do and see.
     pub grants: Vec<AuthGrant>,
+    /// What the hub is asked about.
+    pub access_review: AuthAccessReview,
+}
+
+/// Where the rights of those come from whom the hub knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum RightsFrom {
+    /// From grants in the settings.
+    Grants,
+    /// From the hub, which is asked (SubjectAccessReview).
+    AccessReview,
+}
+
+impl TryFrom<String> for RightsFrom {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.as_str() {
+            "grants" => Ok(Self::Grants),
+            "access_review" => Ok(Self::AccessReview),
+            _ => Err("must be `grants` or `access_review`".to_owned()),
+        }
+    }
+}
+
+impl From<RightsFrom> for String {
+    fn from(value: RightsFrom) -> Self {
+        match value {
+            RightsFrom::Grants => "grants",
+            RightsFrom::AccessReview => "access_review",
+        }
+        .to_owned()
+    }
+}
+
+/// What the hub is asked about.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthAccessReview {
+    /// Group of the resource.
+    pub group: String,
+    /// The resource.
+    pub resource: String,
+    /// What viewers have to be allowed.
+    pub viewer_verb: String,
+    /// What operators have to be allowed as well.
+    pub operator_verb: String,
+    /// What administrators have to be allowed as well.
+    pub admin_verb: String,
 }
 
 /// A gateway in front.

@@ -8,6 +8,7 @@ mod channel;
 mod error;
 mod line;
 mod review;
+mod rights;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -16,6 +17,7 @@ use tracing::Instrument;
 
 pub use error::HubError;
 pub use review::{AskHub, Review, Reviewed, Reviews};
+pub use rights::{AskRights, Right};
 
 use channel::Channel;
 

@@ -1,7 +1,7 @@
 //! Reviews of tokens by the hub: whose is it, and was it made for us? What cannot be asked is not accepted.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,7 +25,7 @@ const REFUSED_FOR: Duration = Duration::from_secs(5);
 const REMEMBERED: usize = 1_024;
 
 /// Whose a token is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reviewed {
     /// Such as `system:serviceaccount:namespace:name`.
     pub user: String,
@@ -33,6 +33,8 @@ pub struct Reviewed {
     pub uid: Option<String>,
     /// Groups, as the hub says.
     pub groups: Vec<String>,
+    /// What else the hub knows of the token, such as the scopes that narrow one of OpenShift.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 /// What a review found.
@@ -75,12 +77,10 @@ fn judge(answer: TokenReview, audience: &str) -> Review {
     let Some(status) = answer.status else { return Review::Refused };
     let for_us = status.audiences.unwrap_or_default().iter().any(|named| named == audience);
     let user = status.user.filter(|_| status.authenticated == Some(true) && status.error.is_none() && for_us);
-    match user.and_then(|user| Some((user.username.filter(|name| !name.is_empty())?, user.uid, user.groups))) {
-        Some((user, uid, groups)) => {
-            Review::Accepted(Arc::new(Reviewed { user, uid, groups: groups.unwrap_or_default() }))
-        }
-        None => Review::Refused,
-    }
+    let named = user.and_then(|user| Some((user.username.clone().filter(|name| !name.is_empty())?, user)));
+    let Some((user, found)) = named else { return Review::Refused };
+    let (groups, extra) = (found.groups.unwrap_or_default(), found.extra.unwrap_or_default());
+    Review::Accepted(Arc::new(Reviewed { user, uid: found.uid, groups, extra }))
 }
 
 /// Reviews with a short memory, so that a busy caller does not become the hub's burden.
@@ -192,7 +192,7 @@ mod tests {
             if self.away {
                 return Err(HubError::Unavailable("away".to_owned()));
             }
-            let user = Reviewed { user: "me".to_owned(), uid: None, groups: Vec::new() };
+            let user = Reviewed { user: "me".to_owned(), ..Reviewed::default() };
             let good = token.expose_secret().starts_with("good");
             Ok(if good { Review::Accepted(Arc::new(user)) } else { Review::Refused })
         }

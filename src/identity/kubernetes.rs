@@ -1,4 +1,4 @@
-//! Kubernetes: bearer tokens that the hub's API server knows (TokenReview), and what its groups may do. This is how users of
+//! Kubernetes: bearer tokens that the hub's API server knows (TokenReview), and what their owners may do. This is how users of
 //! OpenShift and service accounts come in.
 
 use std::{sync::Arc, time::Duration};
@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use fleetbeat_actors::ports::Clock;
 use tokio::sync::Semaphore;
 
-use super::{Caller, Grants, Method, Unknown, caller::Proved};
+use super::{Caller, Method, Rights, Unknown, caller::Proved};
 use crate::hub::{Review, Reviews};
 
 /// Questions to the hub at once; further ones wait their turn.
@@ -23,14 +23,14 @@ pub struct Kubernetes {
     reviews: Reviews,
     clock: Arc<dyn Clock>,
     audience: String,
-    grants: Grants,
+    rights: Rights,
     places: Semaphore,
 }
 
 impl Kubernetes {
     /// Believes the hub about tokens made for this audience.
-    pub fn new(reviews: Reviews, clock: Arc<dyn Clock>, audience: String, grants: Grants) -> Self {
-        Self { reviews, clock, audience, grants, places: Semaphore::new(AT_ONCE) }
+    pub fn new(reviews: Reviews, clock: Arc<dyn Clock>, audience: String, rights: Rights) -> Self {
+        Self { reviews, clock, audience, rights, places: Semaphore::new(AT_ONCE) }
     }
 
     /// Whose bearer token is this?
@@ -51,7 +51,11 @@ impl Kubernetes {
         if user.user.len() > MAX_NAME || user.user.chars().any(char::is_control) {
             return Err(Unknown::Refused);
         }
-        let (role, scope) = self.grants.of(user.groups.iter().map(String::as_str)).ok_or(Unknown::Powerless)?;
+        let rights = self.rights.of(&user).await.map_err(|error| {
+            tracing::warn!(%error, "the hub did not say what somebody may do");
+            Unknown::Unavailable
+        })?;
+        let (role, scope) = rights.ok_or(Unknown::Powerless)?;
         let (subject, method) = (user.user.as_str(), Method::Kubernetes);
         let caller = Caller::proved(Proved { method, subject, name: subject, role, scope, expires_at: None });
         Ok(caller.until(self.clock.wall() + STANDS_FOR))

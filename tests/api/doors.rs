@@ -195,13 +195,15 @@ impl AskHub for FakeHub {
             return Ok(Review::Refused);
         }
         let groups = vec!["system:authenticated".to_owned(), GROUP.to_owned()];
-        Ok(Review::Accepted(Arc::new(Reviewed { user: "system:serviceaccount:x:ada".to_owned(), uid: None, groups })))
+        let user = "system:serviceaccount:x:ada".to_owned();
+        Ok(Review::Accepted(Arc::new(Reviewed { user, groups, ..Reviewed::default() })))
     }
 }
 
 fn kubernetes(house: &House, grants: Vec<Grant>) -> Arc<Kubernetes> {
     let reviews = Reviews::new(Arc::new(FakeHub), Arc::clone(&house.clock));
-    Arc::new(Kubernetes::new(reviews, Arc::clone(&house.clock), "fleetbeat".to_owned(), Grants::new(grants)))
+    let rights = Rights::Grants(Grants::new(grants));
+    Arc::new(Kubernetes::new(reviews, Arc::clone(&house.clock), "fleetbeat".to_owned(), rights))
 }
 
 fn gateway(role: Role) -> Arc<Gateway> {

@@ -7,6 +7,7 @@ mod spoke;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access;
 mod internal;
 mod limits;
 mod reviews;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::Checks;
-use crate::config::{AuthGateway, AuthGrant, AuthOidc, Settings};
+use crate::config::{AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, RightsFrom, Settings};
 use crate::selector::Selector;
 
 const ALGORITHMS: [&str; 8] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
@@ -26,7 +26,10 @@ impl Checks<'_> {
             if auth.kubernetes.audience.trim().is_empty() {
                 self.refuse("auth.kubernetes.audience", "must name for whom tokens have to be made");
             }
-            self.grants("auth.kubernetes.grants", &auth.kubernetes.grants);
+            match auth.kubernetes.rights {
+                RightsFrom::Grants => self.grants("auth.kubernetes.grants", &auth.kubernetes.grants),
+                RightsFrom::AccessReview => self.access_review(&auth.kubernetes),
+            }
         }
         if auth.gateway.is_on() {
             self.gateway(settings, &auth.gateway);
@@ -69,6 +72,31 @@ impl Checks<'_> {
             self.refuse("auth.oidc.client_secret", "set this or `auth.oidc.client_secret_file`, not both");
         }
         self.within("auth.oidc.session_hours", oidc.session_hours, 1, 24 * 30);
+    }
+
+    fn access_review(&mut self, kubernetes: &AuthKubernetes) {
+        if !kubernetes.grants.is_empty() {
+            self.refuse("auth.kubernetes.grants", "grants nothing while auth.kubernetes.rights is access_review");
+        }
+        let asked = &kubernetes.access_review;
+        let word = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
+        };
+        for (field, value) in [
+            ("resource", &asked.resource),
+            ("viewer_verb", &asked.viewer_verb),
+            ("operator_verb", &asked.operator_verb),
+            ("admin_verb", &asked.admin_verb),
+        ] {
+            if value.is_empty() || value.len() > 253 || !word(value) {
+                let key = format!("auth.kubernetes.access_review.{field}");
+                self.refuse(&key, "must be one word of lower-case letters, digits, - and .");
+            }
+        }
+        if asked.group.len() > 253 || !word(&asked.group) {
+            let message = "must be the name of an API group, such as fleetbeat.io; empty for the core group";
+            self.refuse("auth.kubernetes.access_review.group", message);
+        }
     }
 
     fn gateway(&mut self, settings: &Settings, gateway: &AuthGateway) {
