@@ -30,5 +30,5 @@ pub use prometheus::{Prometheus, check_metrics};
 pub use redis::Redis;
 pub use redis_fleet::RedisFleet;
 pub use sse::{Live, LiveEvent};
-pub use tls::Authority;
+pub use tls::{Authority, exchange};
 pub use waiting::{Settled, eventually};

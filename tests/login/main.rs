@@ -1,10 +1,12 @@
 //! Callers of the real binary who are known elsewhere: at an issuer, at a hub, to a gateway.
 #![cfg(test)]
 
+mod gateway;
+#[path = "../support/mod.rs"]
 mod support;
 
 use serde_json::{Value, json};
-use support::{Answer, Client, Issuer, KubeApiserver, Product, Running, Scratch, eventually, free_port, issuer};
+use support::{Answer, Client, Issuer, KubeApiserver, Product, issuer};
 
 /// A product that believes an issuer, and its own address.
 async fn product(issuer: &Issuer) -> Product {
@@ -195,83 +197,4 @@ async fn who_is_known_to_a_real_hub_comes_in_with_a_token_made_for_us() {
     server.pause();
     with(&unheard).get("/api/v1/whoami").await.expect(503);
     server.resume();
-}
-
-/// haproxy as a gateway: one door that says who is calling, and a careless one that lets callers say so too.
-fn gateway(scratch: &Scratch, socket: &std::path::Path, ports: [u16; 2], cluster: &str) -> Option<Running> {
-    let program = std::path::Path::new("/usr/sbin/haproxy");
-    if !program.exists() {
-        eprintln!("SKIPPED: no haproxy here, so no proxy stands in front");
-        return None;
-    }
-    let said = [("X-User-ID", "ada@example.com"), ("X-User-Groups", "readers"), ("X-Cluster-Access", cluster)];
-    let lines = |verb: &str| -> String {
-        said.iter().map(|(name, value)| format!("  http-request {verb} {name} {value}\n")).collect()
-    };
-    let config = format!(
-        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 10s\n  timeout server 10s\n\
-         frontend careful\n  bind 127.0.0.1:{}\n{}  http-request del-header X-User-Email\n  default_backend fleetbeat\n\
-         frontend careless\n  bind 127.0.0.1:{}\n{}  default_backend fleetbeat\n\
-         backend fleetbeat\n  server one unix@{}\n",
-        ports[0],
-        lines("set-header"),
-        ports[1],
-        lines("add-header"),
-        socket.display()
-    );
-    let path = scratch.write("haproxy.cfg", &config, None);
-    Some(Running::spawn(program, None, &scratch.path().join("haproxy.log"), |command| {
-        command.arg("-db").arg("-f").arg(&path);
-    }))
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_gateway_is_believed_behind_its_socket_and_nobody_else_is() {
-    let (scratch, ports) = (Scratch::new(), [free_port(), free_port()]);
-    let socket = scratch.path().join("api.sock");
-    let product = Product::new()
-        .set("server.also_listen", format!("unix:{}", socket.display()))
-        .set("auth.tokens.enabled", true)
-        .set("auth.gateway.unix_socket", true)
-        .set("auth.gateway.grants", r#"[{"group": "readers", "role": "viewer"}, {"group": "root", "role": "admin"}]"#)
-        .started()
-        .await;
-    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let admin = product.client().with_header("authorization", &format!("Bearer {}", token.trim()));
-    let mut ids = Vec::new();
-    for name in ["mine", "theirs"] {
-        let body = json!({ "name": name, "api_server_url": "https://127.0.0.1:9" });
-        ids.push(admin.post("/api/v1/clusters", &body).await.expect(201).json()["id"].as_str().unwrap().to_owned());
-    }
-    let spoof = |client: Client| {
-        let client = client.with_header("x-user-id", "root").with_header("x-user-groups", "root");
-        client.with_header("x-cluster-access", "*").with_header("x-user-email", "root@example.com")
-    };
-    spoof(product.client()).get("/api/v1/whoami").await.expect(401);
-    assert_eq!(spoof(admin.clone()).get("/api/v1/whoami").await.expect(200).json()["method"], "token");
-
-    let Some(_running) = gateway(&scratch, &socket, ports, &ids[0]) else { return };
-    let careful = Client::new(&format!("http://127.0.0.1:{}", ports[0]));
-    eventually(std::time::Duration::from_secs(20), async || careful.try_get("/health").await.map(|_| ())).await;
-    let alike = |client: Client| client.with_header("x_user_id", "root").with_header("x-user_groups", "root");
-    for (case, client) in [
-        ("as is", careful.clone()),
-        ("spoofed", spoof(careful.clone())),
-        ("look-alikes", alike(careful.clone())),
-        ("hop by hop", careful.clone().with_header("connection", "close, x-user-id, x-user-groups")),
-        ("with a token", careful.clone().with_header("authorization", &format!("Bearer {}", token.trim()))),
-    ] {
-        let answer = client.get("/api/v1/whoami").await;
-        if answer.status == 200 {
-            let who = answer.json();
-            assert_eq!((&who["id"], &who["role"]), (&json!("gateway:ada@example.com"), &json!("viewer")), "{case}");
-        } else {
-            assert!(case == "hop by hop" && answer.status == 401, "{case}: {}", answer.text());
-        }
-    }
-    careful.get(&format!("/api/v1/clusters/{}", ids[0])).await.expect(200);
-    careful.get(&format!("/api/v1/clusters/{}", ids[1])).await.expect(404);
-    let careless = Client::new(&format!("http://127.0.0.1:{}", ports[1]));
-    careless.get("/api/v1/whoami").await.expect(200);
-    spoof(careless).get("/api/v1/whoami").await.expect(401);
 }
