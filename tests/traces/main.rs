@@ -1,6 +1,7 @@
 //! Traces of the real binary: where they begin, how they go on, who is told of them and who never is.
 #![cfg(test)]
 
+mod calls;
 mod collector;
 #[path = "../probes/spoke.rs"]
 #[allow(dead_code, reason = "the probes' tests use the rest")]
