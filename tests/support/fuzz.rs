@@ -7,11 +7,13 @@ use super::process::Scratch;
 
 /// Longest run, in seconds.
 const MAX_SECONDS: &str = "300";
-const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
+const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,\
+    ignored_auth";
 
-/// Fuzzes the API described at a URL, leaving out paths that never end. Panics with the fuzzer's report when it finds a 5xx or
-/// an answer that is not described; says SKIPPED on a machine without the fuzzer (`tests/run` installs it). Blocks its thread.
-pub fn fuzz_api(description: &str, left_out: &[&str]) {
+/// Fuzzes the API described at a URL, leaving out paths that never end, as the bearer of a token where one is given. Panics with
+/// the fuzzer's report when it finds a 5xx, an answer that is not described, or something that needs a bearer and does not ask
+/// for one; says SKIPPED on a machine without the fuzzer (`tests/run` installs it). Blocks its thread.
+pub fn fuzz_api(description: &str, left_out: &[&str], token: Option<&str>) {
     let Some(program) = std::env::var_os("FLEETBEAT_SCHEMATHESIS").map(PathBuf::from) else {
         eprintln!("SKIPPED: no API fuzzer here; tests/run installs it");
         return;
@@ -21,6 +23,9 @@ pub fn fuzz_api(description: &str, left_out: &[&str]) {
     command.arg(MAX_SECONDS).arg(program).args(["run", description, "--checks", CHECKS, "--seed", "1"]);
     command.args(["--phases", "examples,coverage,fuzzing", "--max-examples", "30", "--request-timeout", "10"]);
     command.args(["--continue-on-failure", "--suppress-health-check", "all", "--warnings", "off", "--workers", "1"]);
+    if let Some(token) = token {
+        command.arg("--header").arg(format!("Authorization: Bearer {token}"));
+    }
     for path in left_out {
         command.args(["--exclude-path", path]);
     }
