@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod connections;
+mod crowd;
 mod requests;
 mod stand;
 #[path = "../support/mod.rs"]
