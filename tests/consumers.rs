@@ -59,12 +59,13 @@ async fn callers(product: &Product, cluster: &Value) -> (Client, String) {
 async fn a_front_end_and_a_streaming_consumer_of_the_platform_see_a_cluster_go_down() {
     let (scratch, authority, redis) = (Scratch::new(), Authority::new(), Redis::start_new().await);
     let up = Arc::new(AtomicBool::new(true));
-    let spoke = {
-        let up = Arc::clone(&up);
-        Spoke::start(&authority, Serving::Good, move |_| {
-            if up.load(Ordering::SeqCst) { Act::status(200) } else { Act::Close }
-        })
-    };
+    let spoke =
+        {
+            let up = Arc::clone(&up);
+            Spoke::start(&authority, Serving::Good, move |_| {
+                if up.load(Ordering::SeqCst) { Act::status(200) } else { Act::Close }
+            })
+        };
     let product = Product::new()
         .set("redis_url", redis.url())
         .set("auth.tokens.enabled", true)

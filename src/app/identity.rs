@@ -104,7 +104,7 @@ async fn kubernetes(settings: &Settings, clock: &Arc<dyn Clock>, breakers: &Brea
     let hub = super::hub::needed_by("auth.kubernetes.enabled", settings, Some(&breakers.hub)).await?;
     let rights = match set.rights {
         RightsFrom::Grants => Rights::Grants(grants("auth.kubernetes.grants", &set.grants)?),
-        RightsFrom::AccessReview => Rights::Rules(rules(&set.access_review, &hub, clock)),
+        RightsFrom::AccessReview => Rights::Rules(Box::new(rules(&set.access_review, &hub, clock))),
     };
     let reviews = Reviews::new(Arc::new(hub), Arc::clone(clock));
     Ok(Kubernetes::new(reviews, Arc::clone(clock), set.audience.clone(), rights))

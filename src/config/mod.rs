@@ -21,9 +21,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use auth::{
-    Auth, AuthAccessReview, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthTokens, RightsFrom,
-};
+pub use auth::{Auth, AuthAccessReview, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthTokens, RightsFrom};
 pub use connection_url::ConnectionUrl;
 pub use edge::{CircuitBreaker, Limits, Tracing};
 pub use hidden::Hidden;

@@ -22,7 +22,7 @@ pub enum Rights {
     /// From the settings: groups are granted roles and scopes.
     Grants(Grants),
     /// From the hub's rules.
-    Rules(Rules),
+    Rules(Box<Rules>),
 }
 
 impl Rights {
@@ -38,12 +38,14 @@ impl Rights {
     }
 }
 
+type Memory = HashMap<Arc<Reviewed>, (Instant, Option<Role>)>;
+
 /// Roles by rights on the hub (SubjectAccessReview): each role has a right, and needs those of the roles before it, too.
 pub struct Rules {
     hub: Arc<dyn AskRights>,
     clock: Arc<dyn Clock>,
     needed: [(Role, Right); 3],
-    known: Mutex<HashMap<Arc<Reviewed>, (Instant, Option<Role>)>>,
+    known: Mutex<Memory>,
 }
 
 impl Rules {
@@ -118,7 +120,7 @@ mod tests {
         let fake = Arc::new(Fake { silent_from, ..Fake::default() });
         let right = |role: Role| Right { group: String::new(), resource: "x".to_owned(), verb: role.to_string() };
         let clock = Arc::new(TestClock::default());
-        (Arc::clone(&fake), Rights::Rules(Rules::new(fake, clock, right)))
+        (Arc::clone(&fake), Rights::Rules(Box::new(Rules::new(fake, clock, right))))
     }
 
     fn user(name: &str) -> Arc<Reviewed> {

@@ -80,6 +80,7 @@ impl Authority {
         self.issue_with(|params| {
             params.not_before = yesterday.into();
             params.not_after = (yesterday + days * DAY).into();
+            params.use_authority_key_identifier_extension = true;
         })
     }
 

@@ -25,11 +25,11 @@ async fn a_request_s_trace_goes_on_into_postgresql_and_redis() {
     let caller = traced(&admin(&product));
     let body = json!({ "name": "one", "api_server_url": "https://127.0.0.1:9" });
     caller.post("/api/v1/clusters", &body).await.expect(201);
-    // Old events are read from the database; how often a caller may ask is counted in Redis.
+    // The audit log is read from the database; how often a caller may ask is counted in Redis.
     let spans = eventually(WITHIN, async || {
-        caller.get("/api/v1/events?after=0").await.expect(200);
+        caller.get("/api/v1/audit").await.expect(200);
         let spans = collector.spans();
-        let all = ["POST /api/v1/clusters", "postgresql write", "GET /api/v1/events", "postgresql read", "redis EVAL"];
+        let all = ["POST /api/v1/clusters", "postgresql write", "GET /api/v1/audit", "postgresql read", "redis EVAL"];
         let missing: Vec<_> = all.into_iter().filter(|name| of_trace(&spans, name).is_none()).collect();
         if missing.is_empty() { Ok(spans) } else { Err(missing) }
     })
@@ -37,7 +37,9 @@ async fn a_request_s_trace_goes_on_into_postgresql_and_redis() {
     let request = of_trace(&spans, "POST /api/v1/clusters").unwrap();
     assert_eq!((request.parent_id.as_str(), request.trace_state.as_str()), (PARENT, "aiops=gateway"));
     let requests: Vec<&Span> = spans.iter().filter(|span| span.parent_id == PARENT).collect();
-    for (name, system) in [("postgresql write", "postgresql"), ("postgresql read", "postgresql"), ("redis EVAL", "redis")] {
+    for (name, system) in
+        [("postgresql write", "postgresql"), ("postgresql read", "postgresql"), ("redis EVAL", "redis")]
+    {
         for call in spans.iter().filter(|span| span.trace_id == TRACE && span.name == name) {
             assert!(requests.iter().any(|request| request.span_id == call.parent_id), "{call:?} is part of no request");
             assert_eq!(call.attribute("db.system.name"), system);
@@ -46,10 +48,8 @@ async fn a_request_s_trace_goes_on_into_postgresql_and_redis() {
     let write = of_trace(&spans, "postgresql write").unwrap();
     assert_eq!(write.parent_id, request.span_id, "the registration wrote");
     // Events of many requests are published together, in a trace of its own.
-    let published = eventually(WITHIN, async || {
-        collector.spans().into_iter().find(|span| span.name == "redis publish")
-    })
-    .await;
+    let published =
+        eventually(WITHIN, async || collector.spans().into_iter().find(|span| span.name == "redis publish")).await;
     assert!(published.trace_id != TRACE && published.parent_id.is_empty(), "{published:?}");
     assert_eq!(published.attribute("messaging.batch.message_count"), "1");
 }
