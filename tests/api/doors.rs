@@ -11,7 +11,7 @@ use chrono::TimeDelta;
 use fleetbeat::{
     hub::{AskHub, HubError, Review, Reviewed, Reviews},
     identity::{
-        Gateway, Grant, Grants, Identity, Kubernetes, Peer, Person, Role, Scope, Sessions,
+        Gateway, Grant, Grants, Identity, Kubernetes, Peer, Person, Rights, Role, Scope, Sessions,
         oidc::{ALGORITHMS, Login, LoginRules, Oidc, OidcRules, Provider, Wire},
     },
 };
