@@ -11,6 +11,8 @@ const POKES: f64 = 3.0;
 pub(super) struct Pace {
     cadence: Cadence,
     due: Instant,
+    /// From a first check at once to this cluster's place in the period: those registered together part after it.
+    to_place: Option<Duration>,
     pokes: f64,
     pokes_at: Instant,
 }
@@ -18,8 +20,9 @@ pub(super) struct Pace {
 impl Pace {
     /// The first check is due now, or at this cluster's place (`phase`, any hash) in the period.
     pub(super) fn new(cadence: Cadence, phase: u64, now: Instant, at_once: bool) -> Self {
-        let due = if at_once { now } else { now + share(cadence.period, phase) };
-        Self { cadence, due, pokes: POKES, pokes_at: now }
+        let place = share(cadence.period, phase);
+        let (due, to_place) = if at_once { (now, Some(place)) } else { (now + place, None) };
+        Self { cadence, due, to_place, pokes: POKES, pokes_at: now }
     }
 
     pub(super) const fn cadence(&self) -> Cadence {
@@ -39,10 +42,13 @@ impl Pace {
     /// (the process was stopped) that everybody did: then each waits for its own place in the period again.
     pub(super) fn wake(&mut self, now: Instant) -> Result<Duration, Instant> {
         let lag = now.saturating_duration_since(self.due);
-        let missed = lag.as_nanos() / self.cadence.period.as_nanos().max(1);
-        let skip = u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1);
-        self.due += self.cadence.period.saturating_mul(skip);
-        if lag > self.cadence.period / 2 { Err(self.due) } else { Ok(lag) }
+        let period = self.cadence.period;
+        self.due += self.to_place.take().unwrap_or(period);
+        if now >= self.due {
+            let missed = (now - self.due).as_nanos() / period.as_nanos().max(1);
+            self.due += period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1));
+        }
+        if lag > period / 2 { Err(self.due) } else { Ok(lag) }
     }
 
     /// Follows a changed cadence. True when the next check must come earlier than it was due.
@@ -50,6 +56,7 @@ impl Pace {
         let shorter = cadence.period < self.cadence.period;
         if cadence.period != self.cadence.period {
             self.due = self.due.min(now + cadence.period);
+            self.to_place = self.to_place.map(|place| place.min(cadence.period));
         }
         self.cadence = cadence;
         shorter
@@ -99,6 +106,19 @@ mod tests {
             let (pace, now) = pace(phase, false);
             let wait = (pace.due() - now).as_secs_f64();
             assert!(wait >= least && wait <= most, "{phase}: {wait}");
+        }
+    }
+
+    #[test]
+    fn those_registered_together_part_after_their_first_check() {
+        for (phase, least, most) in [(0, 30.0, 30.0), (1 << 63, 14.9, 15.1), (u64::MAX, 29.9, 30.0)] {
+            let (mut pace, now) = pace(phase, true);
+            assert_eq!(pace.wake(now), Ok(Duration::ZERO));
+            let second = pace.due();
+            let wait = (second - now).as_secs_f64();
+            assert!(wait >= least && wait <= most, "{phase}: {wait}");
+            assert_eq!(pace.wake(second), Ok(Duration::ZERO));
+            assert_eq!(pace.due(), second + PERIOD);
         }
     }
 
