@@ -112,6 +112,7 @@ fn targets(fleet: &str) -> anyhow::Result<Vec<Target>> {
         ca_bundle: text(item, "ca_bundle"),
         tls_server_name: text(item, "tls_server_name"),
         health_check: CheckOverrides::default(),
+        source: None,
         capabilities: None,
         generation: 1,
         created_by: None,

@@ -198,6 +198,9 @@ pub struct Cluster {
     /// Overrides of the type's cadence and thresholds.
     #[serde(default)]
     pub health_check: CheckOverrides,
+    /// Where it was imported from: what keeps its identity there when it is renamed. Unique in the fleet, where set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// What the cluster can do, once discovered.
     #[serde(default)]
     pub capabilities: Option<serde_json::Value>,

@@ -12,7 +12,7 @@ use fleetbeat_actors::{ports::StoreError, roll::ClusterId};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::registration::{Detail, Invalid, WriteError};
+use crate::registration::{Detail, Foreign, Invalid, WriteError};
 
 /// `service` of every error and the key of `/health/detailed`.
 pub const SERVICE: &str = "cluster-registry";
@@ -64,6 +64,21 @@ impl ApiError {
         let message = format!("Cluster with name '{name}' already exists");
         let error = Self::new(StatusCode::CONFLICT, "CLUSTER_ALREADY_EXISTS", message);
         Self { details: vec![Detail::new("name", "is taken")], ..error }
+    }
+
+    /// A cluster of that name comes from elsewhere.
+    pub fn cluster_from_elsewhere(foreign: &Foreign) -> Self {
+        let mut message = foreign.to_string();
+        message[..1].make_ascii_uppercase();
+        let error = Self::new(StatusCode::CONFLICT, "CLUSTER_ALREADY_EXISTS", message);
+        Self { details: vec![Detail::new("name", foreign.to_string())], ..error }
+    }
+
+    /// Another cluster has that source.
+    pub fn source_taken(name: &str) -> Self {
+        let message = format!("The source is that of cluster '{name}'");
+        let error = Self::new(StatusCode::CONFLICT, "CLUSTER_ALREADY_EXISTS", message);
+        Self { details: vec![Detail::new("source", "is taken")], ..error }
     }
 
     /// `If-Match` names another generation.
@@ -201,6 +216,8 @@ impl From<WriteError> for ApiError {
         match error {
             WriteError::Invalid(invalid) => Self::invalid(invalid),
             WriteError::NameTaken(name) => Self::cluster_exists(&name),
+            WriteError::Foreign(foreign) => Self::cluster_from_elsewhere(&foreign),
+            WriteError::SourceTaken(name) => Self::source_taken(&name),
             WriteError::NotFound(id) => Self::cluster_not_found(id),
             WriteError::Precondition { current } => {
                 Self::precondition_failed(format!("The cluster is at generation {current}"))

@@ -187,6 +187,7 @@ fn spec(nullable_labels: bool) -> ObjectBuilder {
     let pem = ObjectBuilder::new().schema_type(kind(Type::String, true)).max_length(Some(validate::MAX_CA_BUNDLE));
     let dns =
         text(253, true).pattern(Some(r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?(\.[a-z]([a-z0-9-]{0,30}[a-z0-9])?){0,4}$"));
+    let source = text(validate::MAX_SOURCE, true).pattern(Some(validate::SOURCE_PATTERN));
     closed(ObjectBuilder::new())
         .property("display_name", text(128, true))
         .property("api_server_url", url(false))
@@ -200,6 +201,7 @@ fn spec(nullable_labels: bool) -> ObjectBuilder {
         .property("ca_bundle", pem.description(Some("PEM certificates that alone are trusted for the API server")))
         .property("tls_server_name", dns.description(Some("Name to verify in place of the URL's host")))
         .property("health_check", health_check())
+        .property("source", source.description(Some("Where the cluster was imported from; unique in the fleet")))
 }
 
 impl PartialSchema for Spec {
@@ -298,7 +300,8 @@ impl PartialSchema for ImportRequest {
         let clusters = utoipa::openapi::schema::ArrayBuilder::new()
             .items(RefOr::T(Schema::Object(ObjectBuilder::new().schema_type(Type::Object).build())))
             .max_items(Some(crate::registration::MAX_IMPORT))
-            .description(Some("The clusters, each as for registering one; those registered already as for PUT"))
+            .description(Some("The clusters, each as for registering one; those registered already as for PUT. One with a `source` is \
+                found again by it, whatever its name became"))
             .build();
         closed(ObjectBuilder::new()).property("clusters", clusters).required("clusters").into()
     }

@@ -70,6 +70,9 @@ pub struct ClusterView {
     pub tls_server_name: Option<String>,
     /// Overrides of its type's cadence.
     pub health_check: OverridesView,
+    /// Where it was imported from; left out where that is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// Version of its spec; the first part of its `ETag`.
     pub generation: i64,
     /// Who registered it.
@@ -212,6 +215,7 @@ impl ClusterView {
                 failure_threshold: own.failure_threshold,
                 success_threshold: own.success_threshold,
             },
+            source: cluster.source.clone(),
             generation: cluster.generation,
             created_by: cluster.created_by.clone(),
             created_at: cluster.created_at,

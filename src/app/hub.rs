@@ -1,6 +1,6 @@
 //! The hub as the settings say.
 
-use std::{net::IpAddr, sync::Arc};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -34,26 +34,5 @@ fn source(settings: &Settings) -> Option<Source> {
     if !settings.hub.kubeconfig.as_os_str().is_empty() {
         return Some(Source::Kubeconfig(settings.hub.kubeconfig.clone()));
     }
-    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
-    let server = address(&variable("KUBERNETES_SERVICE_HOST")?, &variable("KUBERNETES_SERVICE_PORT")?);
-    Some(Source::InCluster { server, folder: settings.hub.service_account_dir.clone() })
-}
-
-fn address(host: &str, port: &str) -> String {
-    match host.parse::<IpAddr>() {
-        Ok(IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
-        _ => format!("https://{host}:{port}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pod_s_variables_become_an_address() {
-        assert_eq!(address("10.0.0.1", "443"), "https://10.0.0.1:443");
-        assert_eq!(address("fd00::1", "6443"), "https://[fd00::1]:6443");
-        assert_eq!(address("kubernetes.default.svc", "443"), "https://kubernetes.default.svc:443");
-    }
+    Source::of_pod(&settings.hub.service_account_dir)
 }

@@ -24,6 +24,7 @@ pub fn cluster(cluster: &Value, now: Option<DateTime<Utc>>, paint: Paint) -> Str
         ("Prometheus", "/endpoints/prometheus_url"),
         ("Tempo", "/endpoints/tempo_url"),
         ("Loki", "/endpoints/loki_url"),
+        ("Source", "/source"),
     ] {
         card.found(name, &look::text(cluster, place));
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
-use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client as Pool;
@@ -140,7 +140,7 @@ impl Client {
         }
         let status = response.status();
         let body = tokio::time::timeout(self.timeout, self.collect(response)).await.map_err(|_| self.silent())??;
-        Err(self.refused(status, &body))
+        Err(self.refused(status, &HeaderMap::new(), &body))
     }
 
     async fn send(
@@ -173,7 +173,7 @@ impl Client {
             Ok::<_, CliError>((status, headers, self.collect(response).await?))
         };
         let (status, headers, body) = tokio::time::timeout(within, whole).await.map_err(|_| self.silent())??;
-        if status.is_success() { Ok((headers, body)) } else { Err(self.refused(status, &body)) }
+        if status.is_success() { Ok((headers, body)) } else { Err(self.refused(status, &headers, &body)) }
     }
 
     async fn respond(
@@ -204,10 +204,10 @@ impl Client {
             .map_err(|_| CliError::Unreachable(format!("{} is not fleetbeat: no JSON came back", self.base)))
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> CliError {
+    fn refused(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> CliError {
         let envelope: Option<Value> = serde_json::from_slice(body).ok();
         match envelope.and_then(|envelope| Refusal::read(envelope.get("error")?)) {
-            Some(refusal) => CliError::Refused(refusal),
+            Some(refusal) => CliError::Refused(Refusal { retry_after: retry_after(headers), ..refusal }),
             None => CliError::Unreachable(format!("{} answers, but not as fleetbeat would: {status}", self.base)),
         }
     }
@@ -243,6 +243,10 @@ fn root_cause<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static)
         root = source;
     }
     root
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok().map(Duration::from_secs)
 }
 
 fn server_time(headers: &HeaderMap) -> Option<DateTime<Utc>> {

@@ -1,10 +1,12 @@
 //! What a command can end with, besides success: the words for people and the exit code for scripts.
 
 use std::io;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::paint::Paint;
+use crate::registration::Invalid;
 
 /// Why a command did not succeed.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +59,14 @@ impl CliError {
         }
     }
 
+    /// When the same request may succeed: only where the server is busy and says when.
+    pub fn come_again(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(refusal) if refusal.is_of_busy_server() => refusal.retry_after,
+            _ => None,
+        }
+    }
+
     /// Tells it on standard error. A reader that went away (`| head`) is no trouble and not worth a word.
     pub fn report(&self, paint: Paint) {
         if self.exit_code() == 0 || matches!(self, Self::Differs) {
@@ -90,6 +100,8 @@ pub struct Refusal {
     pub message: String,
     /// Each field that is wrong, and why.
     pub details: Vec<(String, String)>,
+    /// When to come again, where the server says so.
+    pub retry_after: Option<Duration>,
 }
 
 impl Refusal {
@@ -98,7 +110,24 @@ impl Refusal {
         let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).map(str::to_owned);
         let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
         let details = details.filter_map(|detail| Some((text(detail, "field")?, text(detail, "message")?)));
-        Some(Self { code: text(error, "code")?, message: text(error, "message")?, details: details.collect() })
+        let told = Self::told(&text(error, "code")?, text(error, "message")?);
+        Some(Self { details: details.collect(), ..told })
+    }
+
+    /// A code and words.
+    pub fn told(code: &str, message: String) -> Self {
+        Self { code: code.to_owned(), message, details: Vec::new(), retry_after: None }
+    }
+
+    /// What is wrong with given fields.
+    pub fn of_invalid(invalid: &Invalid) -> Self {
+        let details = invalid.details.iter().map(|detail| (detail.field.clone(), detail.message.clone())).collect();
+        Self { details, ..Self::told("INVALID_REQUEST", invalid.to_string()) }
+    }
+
+    /// Is it the server's own trouble, which may pass?
+    pub fn is_of_busy_server(&self) -> bool {
+        matches!(self.code.as_str(), "DEPENDENCY_UNAVAILABLE" | "RATE_LIMITED")
     }
 }
 
@@ -126,9 +155,7 @@ mod tests {
 
     #[test]
     fn each_kind_of_trouble_has_its_exit_code() {
-        let refused = |code: &str| {
-            CliError::Refused(Refusal { code: code.to_owned(), message: String::new(), details: Vec::new() })
-        };
+        let refused = |code: &str| CliError::Refused(Refusal::told(code, String::new()));
         let codes = [
             refused("INVALID_REQUEST"),
             CliError::Usage(String::new()),

@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
 use super::Source;
 use crate::credentials::{
     ClientCertificate,
-    kubeconfig::{self, Rules},
+    kubeconfig::{self, Kubeconfig, Refused, Rules},
     material,
 };
 
@@ -33,7 +33,11 @@ impl Access {
     pub(super) fn read(source: &Source) -> Result<Self, String> {
         match source {
             Source::InCluster { server, folder } => Self::of_pod(server, folder),
-            Source::Kubeconfig(path) => Self::of_kubeconfig(path),
+            Source::Kubeconfig(path) => Self::of(path, |text| kubeconfig::read(text, Rules::default())),
+            Source::Context { file, name } => {
+                let rules = Rules { max_bytes: MAX_FILE, ..Rules::default() };
+                Self::of(file, |text| kubeconfig::context(text, rules, name.as_deref()))
+            }
         }
     }
 
@@ -53,9 +57,8 @@ impl Access {
         })
     }
 
-    fn of_kubeconfig(path: &Path) -> Result<Self, String> {
-        let config = kubeconfig::read(&text(path)?, Rules::default());
-        let config = config.map_err(|refused| format!("{}: {refused}", path.display()))?;
+    fn of(path: &Path, read: impl FnOnce(&str) -> Result<Kubeconfig, Refused>) -> Result<Self, String> {
+        let config = read(&text(path)?).map_err(|refused| format!("{}: {refused}", path.display()))?;
         Ok(Self {
             server: config.server,
             ca_pem: config.ca_pem,

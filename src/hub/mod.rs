@@ -10,7 +10,12 @@ mod line;
 mod review;
 mod rights;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use kube::Client;
 use tracing::Instrument;
@@ -35,6 +40,29 @@ pub enum Source {
     },
     /// A kubeconfig with inline data only.
     Kubeconfig(PathBuf),
+    /// One context of a kubeconfig, the current one unless it is named. What the others say is not looked at.
+    Context {
+        /// The kubeconfig.
+        file: PathBuf,
+        /// Name of the context.
+        name: Option<String>,
+    },
+}
+
+impl Source {
+    /// What a pod is told of its own cluster by its environment; `folder` holds the files of its service account.
+    pub fn of_pod(folder: &Path) -> Option<Self> {
+        let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+        let server = address(&variable("KUBERNETES_SERVICE_HOST")?, &variable("KUBERNETES_SERVICE_PORT")?);
+        Some(Self::InCluster { server, folder: folder.to_owned() })
+    }
+}
+
+fn address(host: &str, port: &str) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(IpAddr::V6(ip)) => format!("https://[{ip}]:{port}"),
+        _ => format!("https://{host}:{port}"),
+    }
 }
 
 /// What a request to the hub may take.
@@ -84,5 +112,17 @@ impl Hub {
     /// The client, for requests of any kind.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_s_variables_become_an_address() {
+        assert_eq!(address("10.0.0.1", "443"), "https://10.0.0.1:443");
+        assert_eq!(address("fd00::1", "6443"), "https://[fd00::1]:6443");
+        assert_eq!(address("kubernetes.default.svc", "443"), "https://kubernetes.default.svc:443");
     }
 }

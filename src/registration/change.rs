@@ -20,13 +20,21 @@ impl Change {
     /// # Errors
     /// Whatever [`Spec::read`] finds wrong with the result; a name that would change.
     pub fn apply(self, cluster: &Cluster) -> Result<(Spec, Vec<String>), Invalid> {
-        let before = Spec::of(cluster).to_map();
+        self.onto(&Spec::of(cluster))
+    }
+
+    /// As [`Change::apply`], for what is known of a cluster's spec.
+    ///
+    /// # Errors
+    /// As for [`Change::apply`].
+    pub fn onto(self, spec: &Spec) -> Result<(Spec, Vec<String>), Invalid> {
+        let before = spec.to_map();
         let mut map = before.clone();
         match self {
             Self::Fields(fields) => map.extend(fields),
             Self::Merge(patch) => merge(&mut map, patch),
         }
-        if map.get("name").is_some_and(|name| name != &cluster.name) {
+        if map.get("name").is_some_and(|name| name != &spec.name) {
             return Err(Invalid::one("name", "never changes; delete the cluster and register it anew"));
         }
         let after = Spec::read(map)?;

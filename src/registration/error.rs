@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fleetbeat_actors::{outbox::OutboxError, ports::StoreError, roll::ClusterId};
 
-use super::invalid::Invalid;
+use super::{invalid::Invalid, source::Foreign};
 
 /// Why a write did not happen.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -15,6 +15,12 @@ pub enum WriteError {
     /// A cluster of that name is registered already.
     #[error("a cluster named '{0}' is already registered")]
     NameTaken(String),
+    /// A cluster of that name is registered already, and comes from elsewhere.
+    #[error(transparent)]
+    Foreign(#[from] Foreign),
+    /// Another cluster has that source.
+    #[error("the source is that of cluster '{0}'")]
+    SourceTaken(String),
     /// No such cluster.
     #[error("cluster {0} is not registered")]
     NotFound(ClusterId),

@@ -1,17 +1,22 @@
-//! Import: many clusters at once, idempotent by name, a result for each.
+//! Import: many clusters at once, idempotent by source or else by name, a result for each.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
 };
 
-use fleetbeat_actors::{health::Status, ports::StoreError, roll::ClusterId};
+use fleetbeat_actors::{
+    health::Status,
+    ports::StoreError,
+    roll::{Cluster, ClusterId},
+};
 use serde_json::{Map, Value};
 
 use super::{
     change::Change,
     error::WriteError,
     invalid::Invalid,
+    source::{self, claim},
     spec::Spec,
     write::{Registration, created, detached, registered},
 };
@@ -65,7 +70,7 @@ impl Registration {
     }
 
     async fn import_now(&self, clusters: Vec<Map<String, Value>>, by: &Author) -> Result<Vec<ImportItem>, WriteError> {
-        let names: Vec<Option<String>> = clusters.iter().map(name_of).collect();
+        let mut names: Vec<Option<String>> = clusters.iter().map(name_of).collect();
         let mut outcomes: Vec<Option<ImportOutcome>> = (0..clusters.len()).map(|_| None).collect();
         let (mut creates, mut updates) = (Vec::new(), Vec::new());
         for (index, plan) in self.plan(clusters, by).into_iter().enumerate() {
@@ -80,14 +85,36 @@ impl Registration {
             self.create_batch(batch.to_vec(), by, &mut outcomes, &mut down).await;
         }
         for (index, id, fields) in updates {
+            names[index] = self.board.get(id).map(|entry| entry.cluster.name.clone()).or(names[index].take());
             outcomes[index] = Some(self.update_one(id, fields, by, &mut down).await);
         }
         conclude(names, outcomes, down)
     }
 
     fn plan(&self, clusters: Vec<Map<String, Value>>, by: &Author) -> Vec<Plan> {
-        let mut seen = HashSet::new();
-        clusters.into_iter().map(|cluster| self.plan_one(cluster, by, &mut seen)).collect()
+        let known = source::known(&self.board, clusters.iter().map(source::of));
+        let (mut names, mut sources) = (HashSet::new(), HashSet::new());
+        let mut plan = |item: Map<String, Value>| {
+            if let Some(source) = source::of(&item)
+                && !sources.insert(source.to_owned())
+            {
+                return Plan::Failed(Invalid::one("source", "occurs twice in this import").into());
+            }
+            match source::of(&item).and_then(|source| known.get(source)) {
+                Some(&id) => self.plan_known(id, item, by),
+                None => self.plan_one(item, by, &mut names),
+            }
+        };
+        clusters.into_iter().map(&mut plan).collect()
+    }
+
+    /// One whose source is known: its cluster, whatever the name became.
+    fn plan_known(&self, id: ClusterId, mut item: Map<String, Value>, by: &Author) -> Plan {
+        item.remove("name");
+        match self.board.get(id).filter(|entry| by.reaches(&entry.cluster)) {
+            Some(_) => Plan::Update(id, item),
+            None => Plan::Failed(WriteError::OutOfScope),
+        }
     }
 
     fn plan_one(&self, map: Map<String, Value>, by: &Author, seen: &mut HashSet<String>) -> Plan {
@@ -98,7 +125,13 @@ impl Registration {
         }
         let known = map.get("name").and_then(Value::as_str).and_then(|name| self.board.by_name(name));
         match known {
-            Some(entry) if by.reaches(&entry.cluster) => Plan::Update(entry.cluster.id, map),
+            Some(entry) if by.reaches(&entry.cluster) => {
+                let Cluster { id, name, source, api_server_url, .. } = &*entry.cluster;
+                match claim(&map, name, source.as_deref(), api_server_url) {
+                    Ok(()) => Plan::Update(*id, map),
+                    Err(foreign) => Plan::Failed(foreign.into()),
+                }
+            }
             Some(entry) => Plan::Failed(WriteError::NameTaken(entry.cluster.name.clone())),
             None => match Spec::read(map) {
                 Err(invalid) => Plan::Failed(invalid.into()),
@@ -140,7 +173,12 @@ impl Registration {
 
     async fn try_batch(&self, batch: &[(usize, Spec)], by: &Author) -> Result<HashMap<String, ClusterId>, WriteError> {
         let turn = self.turn().await?;
-        if let Some((_, spec)) = batch.iter().find(|(_, spec)| self.board.by_name(&spec.name).is_some()) {
+        let sources = source::known(&self.board, batch.iter().map(|(_, spec)| spec.source.as_deref()));
+        let is_taken = |spec: &Spec| {
+            self.board.by_name(&spec.name).is_some()
+                || spec.source.as_ref().is_some_and(|key| sources.contains_key(key))
+        };
+        if let Some((_, spec)) = batch.iter().find(|(_, spec)| is_taken(spec)) {
             return Err(WriteError::NameTaken(spec.name.clone()));
         }
         let now = self.now();

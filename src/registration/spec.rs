@@ -18,7 +18,7 @@ const READ_ONLY: [&str; 9] =
     ["id", "status", "capabilities", "generation", "created_by", "created_at", "updated_at", "last_seen_at", "check"];
 
 /// Fields that callers decide.
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
     "name",
     "display_name",
     "api_server_url",
@@ -32,6 +32,7 @@ const FIELDS: [&str; 13] = [
     "ca_bundle",
     "tls_server_name",
     "health_check",
+    "source",
 ];
 
 /// What callers decide about a cluster.
@@ -63,6 +64,8 @@ pub struct Spec {
     pub tls_server_name: Option<String>,
     /// See [`Cluster::health_check`].
     pub health_check: CheckOverrides,
+    /// See [`Cluster::source`].
+    pub source: Option<String>,
 }
 
 impl Spec {
@@ -88,6 +91,7 @@ impl Spec {
             ca_bundle: reader.text("ca_bundle", validate::ca_bundle),
             tls_server_name: reader.text("tls_server_name", validate::dns_name),
             health_check: read_overrides(&mut reader),
+            source: reader.text("source", validate::source),
         };
         reader.finish(&READ_ONLY, bad_name)?;
         Ok(spec)
@@ -118,6 +122,7 @@ impl Spec {
             ca_bundle: cluster.ca_bundle.clone(),
             tls_server_name: cluster.tls_server_name.clone(),
             health_check: cluster.health_check,
+            source: cluster.source.clone(),
         }
     }
 
@@ -138,6 +143,7 @@ impl Spec {
             ca_bundle: None,
             tls_server_name: None,
             health_check: CheckOverrides::default(),
+            source: None,
             capabilities: None,
             generation: 1,
             created_by,
@@ -167,6 +173,7 @@ impl Spec {
             ca_bundle: self.ca_bundle,
             tls_server_name: self.tls_server_name,
             health_check: self.health_check,
+            source: self.source,
             ..cluster
         }
     }

@@ -12,6 +12,10 @@ use url::Url;
 pub const MAX_URL: usize = 512;
 /// Largest CA bundle, in bytes.
 pub const MAX_CA_BUNDLE: usize = 64 * 1024;
+/// Longest source, in characters.
+pub const MAX_SOURCE: usize = 640;
+/// The pattern of a source.
+pub const SOURCE_PATTERN: &str = "^[a-z][a-z0-9-]{0,31}:[A-Za-z0-9._:/@-]+$";
 /// Most labels of one cluster.
 pub const MAX_LABELS: usize = 64;
 /// The seed's pattern of a name.
@@ -39,6 +43,16 @@ pub fn text(value: &str, max: usize) -> Verdict {
         return Err(format!("must have at most {max} characters, has {length}"));
     }
     no_control(value)
+}
+
+/// Where a cluster was imported from: a kind of source, a colon, and what identifies the cluster there.
+pub fn source(value: &str) -> Verdict {
+    text(value, MAX_SOURCE)?;
+    let (kind, rest) = value.split_once(':').unwrap_or_default();
+    let word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let kind_fits = kind.len() <= 32 && kind.starts_with(|c: char| c.is_ascii_lowercase()) && kind.bytes().all(word);
+    let rest_fits = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b));
+    if kind_fits && rest_fits { Ok(()) } else { Err(format!("must match {SOURCE_PATTERN}")) }
 }
 
 fn no_control(value: &str) -> Verdict {

@@ -19,7 +19,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use super::{change::Change, error::WriteError, spec::Spec, watch::Watch};
+use super::{change::Change, error::WriteError, source, spec::Spec, watch::Watch};
 use crate::{
     audit::Action,
     credentials::Vault,
@@ -100,7 +100,7 @@ impl Registration {
     /// Registers a cluster.
     ///
     /// # Errors
-    /// [`WriteError::NameTaken`], [`WriteError::OutOfScope`], [`WriteError::Unavailable`].
+    /// [`WriteError::NameTaken`], [`WriteError::SourceTaken`], [`WriteError::OutOfScope`], [`WriteError::Unavailable`].
     pub async fn register(self: &Arc<Self>, spec: Spec, by: Author) -> Result<Written, WriteError> {
         let this = Arc::clone(self);
         detached(async move { this.register_now(spec, &by).await }).await
@@ -110,7 +110,7 @@ impl Registration {
     ///
     /// # Errors
     /// [`WriteError::Invalid`], [`WriteError::NotFound`], [`WriteError::OutOfScope`], [`WriteError::Precondition`],
-    /// [`WriteError::Unavailable`].
+    /// [`WriteError::SourceTaken`], [`WriteError::Unavailable`].
     pub async fn change(
         self: &Arc<Self>,
         id: ClusterId,
@@ -156,6 +156,7 @@ impl Registration {
         if self.board.by_name(&cluster.name).is_some() {
             return Err(WriteError::NameTaken(cluster.name.clone()));
         }
+        self.has_own_source(&cluster)?;
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let event = pen.write(registered(&cluster, now))?;
         let rows = [(Arc::clone(&cluster), Status::unknown(now))];
@@ -186,6 +187,9 @@ impl Registration {
         let cluster = Arc::new(spec.succeed(&entry.cluster, now));
         if !by.reaches(&cluster) {
             return Err(WriteError::OutOfScope);
+        }
+        if cluster.source != entry.cluster.source {
+            self.has_own_source(&cluster)?;
         }
         let mut pen = self.outbox.pen(turn.left().min(QUEUE_BUDGET)).await?;
         let mut events = vec![pen.write(updated(&cluster, &fields, now))?];
@@ -238,6 +242,11 @@ impl Registration {
             Some(Precondition(generation)) if generation != current => Err(WriteError::Precondition { current }),
             _ => Ok(entry),
         }
+    }
+
+    fn has_own_source(&self, cluster: &Cluster) -> Result<(), WriteError> {
+        let holder = cluster.source.as_deref().and_then(|key| source::holder(&self.board, key, cluster.id));
+        holder.map_or(Ok(()), |name| Err(WriteError::SourceTaken(name)))
     }
 
     /// Waits for the turn of this writer.

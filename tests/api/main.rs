@@ -16,6 +16,7 @@ mod metrics;
 mod past;
 mod serving;
 mod sockets;
+mod sources;
 mod status_page;
 #[path = "../support/mod.rs"]
 mod support;

@@ -12,6 +12,7 @@ mod demo;
 mod desk;
 mod doctor;
 mod events;
+mod from_hub;
 mod import;
 mod serving;
 mod steady;

@@ -41,6 +41,7 @@ pub fn cluster(name: &str) -> Arc<Cluster> {
         ca_bundle: Some("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned()),
         tls_server_name: Some("api.example.test".to_owned()),
         health_check: CheckOverrides { interval_seconds: Some(7), failure_threshold: Some(3), ..Default::default() },
+        source: Some(format!("argocd:hub.example.test/argocd/{name}")),
         capabilities: Some(json!({"has_gpu_nodes": true, "gpu_count": 8, "cnf_types": ["vdu"], "share": 0.25})),
         generation: 1,
         created_by: Some("ops@example.test".to_owned()),
@@ -61,6 +62,7 @@ pub fn bare_cluster(name: &str) -> Arc<Cluster> {
         ca_bundle: None,
         tls_server_name: None,
         health_check: CheckOverrides::default(),
+        source: None,
         capabilities: None,
         created_by: None,
         ..(*full).clone()

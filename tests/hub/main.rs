@@ -9,6 +9,7 @@ mod support;
 
 mod access;
 mod internal;
+mod kubectl;
 mod limits;
 mod reviews;
 mod secrets;

@@ -12,15 +12,15 @@ const SOON: Duration = Duration::from_secs(30);
 const SECRETS: &str = "/api/v1/namespaces/aiops-nextgen/secrets";
 
 /// A fleetbeat in front of a hub that it also watches.
-struct House {
-    server: KubeApiserver,
+pub(super) struct House {
+    pub(super) server: KubeApiserver,
     product: Product,
-    client: Client,
-    id: String,
+    pub(super) client: Client,
+    pub(super) id: String,
 }
 
 impl House {
-    async fn open() -> Option<Self> {
+    pub(super) async fn open() -> Option<Self> {
         let server = KubeApiserver::start_if_present().await?;
         server.apply(include_str!("../../deploy/rbac/hub.yaml")).await;
         let token = server.token_for("aiops-nextgen", "fleetbeat", "").await;
@@ -36,7 +36,7 @@ impl House {
         Some(Self { server, product, client, id })
     }
 
-    fn path(&self) -> String {
+    pub(super) fn path(&self) -> String {
         format!("/api/v1/clusters/{}/credentials", self.id)
     }
 
@@ -55,7 +55,7 @@ impl House {
         config["users"][0]["user"]["token"].as_str().unwrap().to_owned()
     }
 
-    async fn until(&self, state: &str, reason: &str) {
+    pub(super) async fn until(&self, state: &str, reason: &str) {
         eventually(SOON, async || {
             let status = self.client.get(&format!("/api/v1/clusters/{}/status", self.id)).await.json();
             if status["state"] == state && status["reason"] == reason { Ok(()) } else { Err(status.to_string()) }

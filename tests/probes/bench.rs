@@ -137,6 +137,7 @@ fn cluster(api_server_url: &str) -> Cluster {
         ca_bundle: None,
         tls_server_name: None,
         health_check: CheckOverrides::default(),
+        source: None,
         capabilities: None,
         generation: 1,
         created_by: None,

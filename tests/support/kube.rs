@@ -123,6 +123,24 @@ impl KubeApiserver {
         self.command("POST", &path, &asked).await["status"]["token"].as_str().unwrap().to_owned()
     }
 
+    /// The identity of a service account that is there.
+    pub async fn account_uid(&self, namespace: &str, account: &str) -> String {
+        let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}");
+        self.command("GET", &path, &serde_json::json!({})).await["metadata"]["uid"].as_str().unwrap().to_owned()
+    }
+
+    /// A token of a service account as the server signs them itself, with an end of the caller's choice.
+    pub fn signed_token(&self, namespace: &str, account: &str, uid: &str, end: i64) -> String {
+        let key = std::fs::read(self.scratch.path().join("accounts.key")).unwrap();
+        let key = jsonwebtoken::EncodingKey::from_ec_pem(&key).unwrap();
+        let claims = serde_json::json!({
+            "iss": "https://127.0.0.1", "aud": ["https://127.0.0.1"], "iat": end - 3_600, "nbf": end - 3_600, "exp": end,
+            "sub": format!("system:serviceaccount:{namespace}:{account}"),
+            "kubernetes.io": { "namespace": namespace, "serviceaccount": { "name": account, "uid": uid } },
+        });
+        jsonwebtoken::encode(&jsonwebtoken::Header::new(jsonwebtoken::Algorithm::ES256), &claims, &key).unwrap()
+    }
+
     /// As [`KubeApiserver::command`], or why it did not succeed.
     pub async fn try_command(&self, method: &str, path: &str, body: &serde_json::Value) -> Result<(), String> {
         let answer = self.commanded(method, path, body).await.map_err(|error| error.to_string())?;

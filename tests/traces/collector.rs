@@ -48,6 +48,11 @@ impl Collector {
         &self.url
     }
 
+    /// Everything that came so far, as it came.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.messages.lock().unwrap().concat()
+    }
+
     /// Every span so far.
     pub fn spans(&self) -> Vec<Span> {
         let messages = self.messages.lock().unwrap().clone();

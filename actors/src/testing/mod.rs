@@ -57,6 +57,7 @@ pub fn cluster(name: &str) -> Cluster {
         ca_bundle: None,
         tls_server_name: None,
         health_check: CheckOverrides::default(),
+        source: None,
         capabilities: None,
         generation: 1,
         created_by: None,

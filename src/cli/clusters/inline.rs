@@ -8,6 +8,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
 
 use super::Desk;
+use super::sending::patiently;
 use crate::cli::error::{CliError, Refusal};
 use crate::credentials::kubeconfig::{self, Kubeconfig, Refused, Rules};
 
@@ -74,8 +75,8 @@ impl Inline {
     }
 }
 
-/// A kubeconfig of this context alone.
-fn upload(config: &Kubeconfig) -> Value {
+/// The body of an upload: a kubeconfig of this context alone.
+pub(super) fn upload(config: &Kubeconfig) -> Value {
     let encoded = |text: &str| Value::from(BASE64_STANDARD.encode(text));
     let mut cluster = Map::from_iter([("server".to_owned(), config.server.as_str().into())]);
     if let Some(pem) = &config.ca_pem {
@@ -111,13 +112,13 @@ pub(super) async fn convey(desk: &Desk, id: &str, given: Result<Value, String>) 
         Ok(body) => body,
         Err(why) => return Ok(Conveyed::Without(why)),
     };
-    match desk.client.get(&path).await {
+    match patiently(async || desk.client.get(&path).await).await {
         Ok(_) => return Ok(Conveyed::Kept),
         Err(CliError::Refused(refusal)) if refusal.code == "CREDENTIALS_NOT_FOUND" => {}
         Err(CliError::Refused(refusal)) => return Ok(Conveyed::Failed(words(&refusal))),
         Err(error) => return Err(error),
     }
-    match desk.client.post(&path, Some(&body), desk.client.timeout()).await {
+    match patiently(async || desk.client.post(&path, Some(&body), desk.client.timeout()).await).await {
         Ok(_) => Ok(Conveyed::Stored),
         Err(CliError::Refused(refusal)) => Ok(Conveyed::Failed(words(&refusal))),
         Err(error) => Err(error),

@@ -4,13 +4,17 @@ mod add;
 mod contexts;
 mod describe;
 mod get;
+mod hub;
 mod import;
 mod inline;
 mod list;
 pub mod manifests;
+mod outcome;
+mod rehearsal;
 mod rm;
 mod rows;
 mod safe_name;
+mod sending;
 mod traits;
 
 use clap::{Args, Subcommand};

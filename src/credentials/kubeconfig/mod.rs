@@ -93,6 +93,17 @@ pub fn read(text: &str, rules: Rules) -> Result<Kubeconfig, Refused> {
     document.current()
 }
 
+/// Reads one context of a kubeconfig, the current one unless it is named. The others need not be acceptable.
+///
+/// # Errors
+/// The first thing of it that is not acceptable, or that there is no such context.
+pub fn context(text: &str, rules: Rules, name: Option<&str>) -> Result<Kubeconfig, Refused> {
+    let document = Document::read(text, rules)?;
+    let Some(name) = name else { return document.current() };
+    let found = document.contexts().into_iter().find(|(known, _)| known == name);
+    found.map_or_else(|| Err(Refused::at("contexts", "there is no context of that name")), |(_, read)| read)
+}
+
 /// A context's name, and what it says or why it is refused.
 pub type NamedContext = (String, Result<Kubeconfig, Refused>);
 

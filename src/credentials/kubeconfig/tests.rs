@@ -207,6 +207,42 @@ fn hostile_kubeconfigs_are_refused_by_the_path_of_the_key_and_nothing_else() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// The corpus without what is large or made anew each time, as files: where the fuzzer begins. `UPDATE=1` writes them.
+#[test]
+fn the_seeds_of_the_fuzzer_are_this_corpus() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/kubeconfig");
+    let update = std::env::var_os("UPDATE").is_some();
+    let mut names = Vec::new();
+    for ((what, text, _), (_, again, _)) in corpus().into_iter().zip(corpus()) {
+        if text != again || text.len() > 4_096 {
+            continue;
+        }
+        let path = folder.join(format!("{}.yaml", what.replace(' ', "-").to_lowercase()));
+        if update {
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(&path, &text).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).ok().as_ref(), Some(&text), "{}: UPDATE=1 writes it", path.display());
+        names.push(path);
+    }
+    let strange: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert_eq!(strange.iter().find(|path| !names.contains(path)), None);
+    assert!(names.len() >= 50, "{}", names.len());
+}
+
+#[test]
+fn one_context_is_read_whatever_the_others_are() {
+    let text = ordinary().replace(
+        "contexts:\n",
+        "  - name: evil\n    user: {exec: {command: x}}\ncontexts:\n  - name: two\n    context: {cluster: c, user: evil}\n",
+    );
+    assert!(read(&text, Rules::default()).is_err());
+    assert_eq!(context(&text, Rules::default(), None).unwrap().context, "one");
+    assert_eq!(context(&text, Rules::default(), Some("one")).unwrap().context, "one");
+    assert_eq!(context(&text, Rules::default(), Some("two")).unwrap_err().path, "users[1].user.exec");
+    assert_eq!(context(&text, Rules::default(), Some("three")).unwrap_err().path, "contexts");
+}
+
 #[test]
 fn an_ordinary_kubeconfig_is_read() {
     let one = identity();

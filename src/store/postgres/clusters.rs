@@ -69,6 +69,7 @@ columns! {
         created_by: Option<String>,
         created_at: DateTime<Utc>,
         updated_at: DateTime<Utc>,
+        source: Option<String>,
     }
 }
 
@@ -93,6 +94,7 @@ impl Clusters {
         self.created_by.push(cluster.created_by.clone());
         self.created_at.push(cluster.created_at);
         self.updated_at.push(cluster.updated_at);
+        self.source.push(cluster.source.clone());
         Ok(())
     }
 }
@@ -100,16 +102,16 @@ impl Clusters {
 // Ordered by name, so that two imports of the same names wait for each other instead of embracing.
 const INSERT: &str = "INSERT INTO clusters.clusters (id, name, display_name, api_server_url, cluster_type, platform, \
     platform_version, region, environment, labels, endpoints, ca_bundle, tls_server_name, health_check, capabilities, \
-    generation, created_by, created_at, updated_at) \
+    generation, created_by, created_at, updated_at, source) \
     SELECT id, name, display_name, api_server_url, cluster_type, platform, platform_version, region, environment, \
     labels::jsonb, endpoints::jsonb, ca_bundle, tls_server_name, health_check::jsonb, capabilities::jsonb, \
-    generation, created_by, created_at, updated_at \
+    generation, created_by, created_at, updated_at, source \
     FROM UNNEST($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], \
     $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::bigint[], \
-    $17::text[], $18::timestamptz[], $19::timestamptz[]) AS n (id, name, display_name, api_server_url, cluster_type, \
+    $17::text[], $18::timestamptz[], $19::timestamptz[], $20::text[]) AS n (id, name, display_name, api_server_url, cluster_type, \
     platform, platform_version, region, environment, labels, endpoints, ca_bundle, tls_server_name, health_check, \
-    capabilities, generation, created_by, created_at, updated_at) ORDER BY name \
-    ON CONFLICT (name) DO NOTHING RETURNING id";
+    capabilities, generation, created_by, created_at, updated_at, source) ORDER BY name \
+    ON CONFLICT DO NOTHING RETURNING id";
 const INSERT_STATUSES: &str = "INSERT INTO clusters.cluster_status (cluster_id, version, state, since, health_score, \
     connected, flapping, held, last_check_at, last_success_at, latency_ms, observed_generation, findings, memory) \
     SELECT cluster_id, version, state, since, health_score, connected, flapping, held, last_check_at, \
@@ -143,7 +145,7 @@ pub(super) async fn insert(
 const UPDATE: &str = "UPDATE clusters.clusters SET display_name = $3, api_server_url = $4, cluster_type = $5, \
     platform = $6, platform_version = $7, region = $8, environment = $9, labels = $10, endpoints = $11, \
     ca_bundle = $12, tls_server_name = $13, health_check = $14, capabilities = $15, generation = $16, \
-    updated_at = $17 WHERE id = $1 AND generation = $2";
+    updated_at = $17, source = $18 WHERE id = $1 AND generation = $2";
 
 pub(super) async fn update(
     connection: &mut PgConnection,
@@ -170,6 +172,7 @@ pub(super) async fn update(
         .bind(cluster.capabilities.as_ref().map(Json))
         .bind(cluster.generation)
         .bind(cluster.updated_at)
+        .bind(&cluster.source)
         .execute(&mut *connection)
         .await?;
     if done.rows_affected() == 0 {
@@ -225,6 +228,7 @@ fn cluster(row: &PgRow) -> Result<Cluster, Failure> {
         ca_bundle: row.try_get("ca_bundle")?,
         tls_server_name: row.try_get("tls_server_name")?,
         health_check: row.try_get::<Json<CheckOverrides>, _>("health_check")?.0,
+        source: row.try_get("source")?,
         capabilities: row.try_get::<Option<Json<serde_json::Value>>, _>("capabilities")?.map(|Json(value)| value),
         generation: row.try_get("generation")?,
         created_by: row.try_get("created_by")?,

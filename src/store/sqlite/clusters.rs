@@ -35,9 +35,9 @@ pub(super) async fn fetch(readers: &SqlitePool, ids: Option<&[ClusterId]>) -> Re
 
 const INSERT: &str = "INSERT INTO clusters (id, name, display_name, api_server_url, cluster_type, platform, \
     platform_version, region, environment, labels, endpoints, ca_bundle, tls_server_name, health_check, capabilities, \
-    generation, created_by, created_at, updated_at) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19) \
-    ON CONFLICT (name) DO NOTHING";
+    generation, created_by, created_at, updated_at, source) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
+    ON CONFLICT DO NOTHING";
 const INSERT_STATUS: &str = "INSERT INTO cluster_status (cluster_id, version, state, since, health_score, connected, \
     flapping, held, last_check_at, last_success_at, latency_ms, observed_generation, findings, memory) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
@@ -77,6 +77,7 @@ async fn insert_cluster(writer: &mut SqliteConnection, cluster: &Cluster) -> Res
         .bind(&cluster.created_by)
         .bind(cluster.created_at.timestamp_micros())
         .bind(cluster.updated_at.timestamp_micros())
+        .bind(&cluster.source)
         .execute(writer)
         .await?;
     Ok(done.rows_affected() == 1)
@@ -105,8 +106,8 @@ async fn insert_status(writer: &mut SqliteConnection, id: ClusterId, status: &St
 
 const UPDATE: &str = "UPDATE clusters SET display_name = ?3, api_server_url = ?4, cluster_type = ?5, platform = ?6, \
     platform_version = ?7, region = ?8, environment = ?9, labels = ?10, endpoints = ?11, ca_bundle = ?12, \
-    tls_server_name = ?13, health_check = ?14, capabilities = ?15, generation = ?16, updated_at = ?17 \
-    WHERE id = ?1 AND generation = ?2";
+    tls_server_name = ?13, health_check = ?14, capabilities = ?15, generation = ?16, updated_at = ?17, \
+    source = ?18 WHERE id = ?1 AND generation = ?2";
 
 pub(super) async fn update(
     writer: &mut SqliteConnection,
@@ -133,6 +134,7 @@ pub(super) async fn update(
         .bind(cluster.capabilities.as_ref().map(Json))
         .bind(cluster.generation)
         .bind(cluster.updated_at.timestamp_micros())
+        .bind(&cluster.source)
         .execute(&mut *writer)
         .await?;
     if done.rows_affected() == 0 {
@@ -188,6 +190,7 @@ fn cluster(row: &SqliteRow) -> Result<Cluster, Failure> {
         ca_bundle: row.try_get("ca_bundle")?,
         tls_server_name: row.try_get("tls_server_name")?,
         health_check: row.try_get::<Json<CheckOverrides>, _>("health_check")?.0,
+        source: row.try_get("source")?,
         capabilities: row.try_get::<Option<Json<serde_json::Value>>, _>("capabilities")?.map(|Json(value)| value),
         generation: row.try_get("generation")?,
         created_by: row.try_get("created_by")?,

@@ -77,6 +77,7 @@ export interface Cluster extends TileSpec {
   endpoints: Endpoints;
   ca_bundle?: string;
   tls_server_name: string | null;
+  source?: string;
   health_check: HealthCheck;
   created_by: string | null;
   created_at: string;

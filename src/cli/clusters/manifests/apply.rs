@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::import::{self, Item};
 use super::super::list::{Filter, select};
+use super::super::outcome::{self, Item};
+use super::super::sending;
 use super::super::{Desk, rm};
 use super::files::{self, Wanted};
 use super::in_full;
@@ -88,24 +89,24 @@ pub async fn apply(arguments: ApplyArguments, paint: Paint) -> Result<(), CliErr
     let plan = draw(&desk.client, &wanted, &arguments.sources).await?;
     let wrong: Vec<Item> = plan.iter().filter_map(|(name, step)| wrong(name, step)).collect();
     if !wrong.is_empty() {
-        import::tell(&desk, &wrong)?;
+        outcome::tell(&desk, &wrong)?;
         return Err(CliError::Partly(format!("{} of {} are wrong; nothing was done", wrong.len(), plan.len())));
     }
     if arguments.dry_run {
-        return import::tell(&desk, &plan.iter().map(|(name, step)| would(name, step)).collect::<Vec<_>>());
+        return outcome::tell(&desk, &plan.iter().map(|(name, step)| would(name, step)).collect::<Vec<_>>());
     }
     let surplus: Vec<(&str, &str)> = plan.iter().filter_map(|(name, step)| removed(name, step)).collect();
     rm::permitted(surplus.iter().map(|(name, _)| *name), arguments.yes)?;
     let changed =
         wanted.iter().filter(|wanted| plan[&wanted.name].differs()).map(|wanted| wanted.fields.clone().into());
-    let mut items = import::send(&desk, &changed.collect::<Vec<Value>>()).await?;
+    let mut items = sending::send(&desk, &changed.collect::<Vec<Value>>()).await?;
     items.extend(plan.iter().filter(|(_, step)| !step.differs()).map(|(name, _)| Item::settled(name, "unchanged")));
     for (name, id) in surplus {
         desk.client.delete(&format!("/api/v1/clusters/{id}")).await?;
         items.push(Item::settled(name, "removed"));
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
-    import::tell(&desk, &items)?;
+    outcome::tell(&desk, &items)?;
     match items.iter().filter(|item| item.result == "failed").count() {
         0 => Ok(()),
         failed => Err(CliError::Partly(format!("{failed} of {} failed", items.len()))),
@@ -158,7 +159,7 @@ async fn draw(client: &Client, wanted: &[Wanted], sources: &Sources) -> Result<P
     let bundled = wanted.iter().filter(|wanted| wanted.fields.contains_key("ca_bundle"));
     let ids: Vec<String> =
         bundled.filter_map(|wanted| known.get(&wanted.name)).map(|known| look::text(known, "/id")).collect();
-    known.extend(in_full(client, &ids, &import::bar(ids.len())).await?.into_iter().map(named));
+    known.extend(in_full(client, &ids, &sending::bar(ids.len())).await?.into_iter().map(named));
     let prunable = match sources.prune {
         true => {
             let filter = Filter { selector: sources.selector.clone(), ..Filter::default() };

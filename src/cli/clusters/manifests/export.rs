@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value, json};
 
-use super::super::import;
 use super::super::list::{Filter, select};
+use super::super::sending;
 use super::in_full;
 use crate::cli::client::Client;
 use crate::cli::connection::Connection;
@@ -38,7 +38,7 @@ pub async fn export(arguments: ExportArguments) -> Result<(), CliError> {
     let client = Client::new(&arguments.connection)?;
     let listed = select(&client, &arguments.filter, None).await?.clusters;
     let ids: Vec<String> = listed.iter().map(|cluster| look::text(cluster, "/id")).collect();
-    let specs = in_full(&client, &ids, &import::bar(ids.len())).await?;
+    let specs = in_full(&client, &ids, &sending::bar(ids.len())).await?;
     let specs = specs.iter().map(spec).collect::<Result<Vec<_>, _>>()?;
     let Some(directory) = &arguments.directory else {
         return output::yaml(&json!({ "clusters": specs }));

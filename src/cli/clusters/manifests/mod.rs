@@ -19,7 +19,7 @@ use super::super::error::CliError;
 const AT_ONCE: usize = 16;
 
 /// Every one of some clusters in full: lists leave the CA bundle out. In the order given.
-async fn in_full(client: &Client, ids: &[String], bar: &ProgressBar) -> Result<Vec<Value>, CliError> {
+pub(super) async fn in_full(client: &Client, ids: &[String], bar: &ProgressBar) -> Result<Vec<Value>, CliError> {
     let reads = ids.iter().map(|id| async move {
         let found = client.get(&format!("/api/v1/clusters/{id}")).await;
         bar.inc(1);

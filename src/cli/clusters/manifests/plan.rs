@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::files::Wanted;
 use crate::cli::error::Refusal;
 use crate::cli::paint::Paint;
-use crate::registration::{Invalid, Spec};
+use crate::registration::Spec;
 
 /// What to do with one cluster.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,17 +52,17 @@ pub fn plan(wanted: &[Wanted], known: &BTreeMap<String, Value>, prunable: Option
 fn step(wanted: &Wanted, known: Option<&Value>) -> Step {
     let Some(known) = known else {
         return Spec::read(wanted.fields.clone())
-            .map_or_else(|invalid| Step::Wrong(refusal(&invalid)), |_| Step::Create);
+            .map_or_else(|invalid| Step::Wrong(Refusal::of_invalid(&invalid)), |_| Step::Create);
     };
     let before = match Spec::told(known.as_object().unwrap_or(&Map::new())) {
         Ok(spec) => spec.to_map(),
-        Err(invalid) => return Step::Wrong(refusal(&invalid)),
+        Err(invalid) => return Step::Wrong(Refusal::of_invalid(&invalid)),
     };
     let mut fields: Map<String, Value> = before.clone();
     fields.extend(wanted.fields.clone());
     let after = match Spec::read(fields) {
         Ok(spec) => spec.to_map(),
-        Err(invalid) => return Step::Wrong(refusal(&invalid)),
+        Err(invalid) => return Step::Wrong(Refusal::of_invalid(&invalid)),
     };
     let changed = after.into_iter().filter_map(|(field, after)| {
         let before = before.get(&field).cloned().unwrap_or_default();
@@ -70,11 +70,6 @@ fn step(wanted: &Wanted, known: Option<&Value>) -> Step {
     });
     let changed: Vec<Difference> = changed.collect();
     if changed.is_empty() { Step::Keep } else { Step::Change(changed) }
-}
-
-fn refusal(invalid: &Invalid) -> Refusal {
-    let details = invalid.details.iter().map(|detail| (detail.field.clone(), detail.message.clone())).collect();
-    Refusal { code: "INVALID_REQUEST".to_owned(), message: invalid.to_string(), details }
 }
 
 impl Step {

@@ -1,13 +1,21 @@
 //! Credentials of the real binary, against a real kube-apiserver where the machine has one, and canaries everywhere.
 #![cfg(test)]
 
+mod canaries;
+#[path = "../traces/collector.rs"]
+#[allow(dead_code, reason = "the tests of traces use the rest")]
+mod collector;
+#[path = "../../fuzz/fuzz_targets/entry.rs"]
+mod entry;
+mod hostile;
+mod revoked;
+#[path = "../support/mod.rs"]
 mod support;
 
-use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Client, KubeApiserver, Postgres, Product, eventually};
+use support::{Client, KubeApiserver, Product, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -109,99 +117,4 @@ async fn a_rotated_key_keeps_what_is_stored() {
         if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
     })
     .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_canary_is_found_in_files_logs_metrics_events_or_errors() {
-    let product = Product::new().set("log.level", "trace").started().await;
-    look_for_canaries(&product, None).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_canary_is_found_in_the_data_of_postgresql() {
-    let mut server = Postgres::start_new().await;
-    let url = server.database().await;
-    let product = Product::new().set("log.level", "trace").set("database_url", url).started().await;
-    look_for_canaries(&product, Some(&mut server)).await;
-}
-
-/// Fifty canaries through every way a secret can take; none may be found anywhere afterwards.
-async fn look_for_canaries(product: &Product, server: Option<&mut Postgres>) {
-    let client = product.client();
-    let ca = support::Authority::new().pem();
-    let id = register(&client, "canary", "https://127.0.0.1:9", Some(&ca)).await;
-    let endpoints = json!({ "endpoints": { "prometheus_url": "https://127.0.0.1:9", "tempo_url": "https://127.0.0.1:9",
-        "loki_url": "https://127.0.0.1:9" } });
-    client.put(&format!("/api/v1/clusters/{id}"), &endpoints).await.expect(200);
-    let path = format!("/api/v1/clusters/{id}/credentials");
-    let mut said = String::new();
-    let canary = |n: usize| format!("canary{n:02}secret{:08x}", n * 0x0123_4567 % 0xffff_ffff);
-    for n in 0..50 {
-        let c = canary(n);
-        let config = |user: &str| kubeconfig("https://127.0.0.1:9", &ca, user);
-        let with = |user: String| json!({ "auth_type": "KUBECONFIG", "kubeconfig": config(&user) });
-        let body = match n % 14 {
-            0 => json!({ "auth_type": "TOKEN", "token": c, "prometheus_token": c, "tempo_token": c, "loki_token": c }),
-            1 => with(format!("token: {c}")),
-            2 => with(format!("exec: {{command: {c}}}")),
-            3 => with(format!("tokenFile: /etc/{c}")),
-            4 => with(format!("username: {c}, password: {c}")),
-            5 => with(format!("token: [{c}]")),
-            6 => with(format!("token: {c}, client-key-data: {c}")),
-            7 => json!({ "auth_type": "CERTIFICATE", "client_certificate": c, "client_key": c }),
-            8 => json!({ "auth_type": c, "token": c }),
-            9 => json!({ "auth_type": "TOKEN", "token": [c], "ca": c }),
-            10 => json!({ "auth_type": "TOKEN", "token": format!("{c}\r\nHost: evil") }),
-            11 => json!({ "auth_type": "KUBECONFIG", "kubeconfig": format!("{c}: [") }),
-            12 => json!({ "auth_type": "KUBECONFIG", "kubeconfig": base64(&config(&format!("token: {c}"))) }),
-            _ => json!({ "auth_type": "TOKEN", "token": "a", "passphrase": c }),
-        };
-        for target in [path.clone(), format!("{path}?force=true"), format!("{path}/rotate"), format!("{path}/validate")]
-        {
-            said.push_str(&client.post(&target, &body).await.text());
-        }
-        client.post(&format!("/api/v1/clusters/{id}/refresh"), &json!({})).await;
-    }
-    for page in ["/api/v1/clusters", "/api/v1/events?limit=1000", "/metrics", "/health/detailed", &path] {
-        said.push_str(&client.get(page).await.text());
-    }
-    said.push_str(&product.logs());
-    assert!(said.contains("\"stored\""), "some were stored");
-    let mut places = vec![("what it said".to_owned(), said.into_bytes())];
-    read_all(&product.data_dir(), &mut places);
-    match server {
-        None => assert!(places.iter().any(|(name, _)| name.ends_with("fleetbeat.db"))),
-        Some(server) => {
-            // Everything that is still in its memory goes to its files.
-            server.execute("postgres", "CHECKPOINT".to_owned()).await;
-            read_all(&server.data_dir(), &mut places);
-            places.push(("the server's log".to_owned(), server.log().into_bytes()));
-            assert!(
-                places.iter().any(|(name, bytes)| name.contains("/base/") && contains(bytes, &id)),
-                "rows are seen"
-            );
-        }
-    }
-    let found: Vec<String> = (0..50)
-        .flat_map(|n| places.iter().filter(move |(_, bytes)| contains(bytes, &canary(n))).map(|(name, _)| name.clone()))
-        .collect();
-    println!("50 canaries, {} places, {} hits", places.len(), found.len());
-    assert!(found.is_empty(), "{found:?}");
-}
-
-fn read_all(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            read_all(&path, into);
-        } else {
-            into.push((path.display().to_string(), std::fs::read(&path).unwrap_or_default()));
-        }
-    }
-}
-
-fn contains(bytes: &[u8], canary: &str) -> bool {
-    let encoded = base64(canary);
-    let core = &encoded[..encoded.len() - 4];
-    [canary, core].iter().any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
 }
