@@ -5,6 +5,7 @@
 mod support;
 
 mod audit;
+mod busy;
 mod clusters;
 mod contexts;
 mod declared;

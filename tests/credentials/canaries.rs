@@ -125,7 +125,7 @@ fn import_canaries(product: &Product, said: &mut String) {
     let scratch = Scratch::new();
     let file = scratch.write("kubeconfig", &format!("apiVersion: v1\nkind: Config\n{lists}"), None);
     let url = product.url();
-    let done = product.run(&["--server", &url, "clusters", "import", "--kubeconfig", file.to_str().unwrap()]);
+    let done = product.run(&["clusters", "import", "--kubeconfig", file.to_str().unwrap(), "--server", &url]);
     assert_eq!(done.status.code(), Some(1), "nobody listens there");
     for text in [&done.stdout, &done.stderr] {
         said.push_str(&String::from_utf8_lossy(text));

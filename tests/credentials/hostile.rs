@@ -117,7 +117,7 @@ async fn uploads_of_hostile_kubeconfigs_start_no_process_open_no_file_and_connec
     // What is seen: an accepted one is tried on its cluster.
     let seen_so_far = calls(&trace).len();
     let good = json!({ "auth_type": "KUBECONFIG", "kubeconfig": ordinary() });
-    assert_eq!(client.post(&path, &good).await.status, 400, "nobody listens there");
+    assert_eq!(client.post(&path, &good).await.status, 503, "nobody listens there");
     watcher.stop();
     let all = calls(&trace);
     let (hostile, good) = all.split_at(seen_so_far.min(all.len()));

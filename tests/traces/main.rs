@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod calls;
+#[allow(dead_code, reason = "the tests of canaries use the rest")]
 mod collector;
 #[path = "../probes/spoke.rs"]
 #[allow(dead_code, reason = "the probes' tests use the rest")]
