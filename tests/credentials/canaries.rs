@@ -103,9 +103,8 @@ async fn look_for_canaries(product: &Product, collector: &Collector, server: Opt
             );
         }
     }
-    let found: Vec<String> = (0..50)
-        .flat_map(|n| places.iter().filter(move |(_, bytes)| contains(bytes, &canary(n))).map(|(name, _)| name.clone()))
-        .collect();
+    let traces = Traces::of(&(0..50).map(canary).collect::<Vec<_>>());
+    let found: Vec<_> = places.iter().filter(|(_, bytes)| traces.are_in(bytes)).map(|(name, _)| name).collect();
     println!("50 canaries, {} places, {} hits", places.len(), found.len());
     assert!(found.is_empty(), "{found:?}");
 }
@@ -147,8 +146,43 @@ fn read_all(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-fn contains(bytes: &[u8], canary: &str) -> bool {
-    let encoded = base64(canary);
-    let core = &encoded[..encoded.len() - 4];
-    [canary, core].iter().any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+}
+
+/// Texts, each plain and as it looks inside base64, wherever it begins there.
+struct Traces {
+    texts: Vec<Vec<u8>>,
+    /// What they begin with: a look at it spares most comparisons.
+    beginnings: Vec<[u8; 4]>,
+}
+
+impl Traces {
+    fn of(secrets: &[String]) -> Self {
+        let mut texts: Vec<Vec<u8>> = secrets.iter().map(|secret| secret.as_bytes().to_vec()).collect();
+        for (before, cut) in [("", 0), ("x", 2), ("xx", 3)] {
+            let encoded = secrets.iter().map(|secret| base64(&format!("{before}{secret}")));
+            texts.extend(encoded.map(|text| text.as_bytes()[cut..text.len() - 4].to_vec()));
+        }
+        let mut beginnings: Vec<[u8; 4]> = texts.iter().map(|text| text[..4].try_into().unwrap()).collect();
+        beginnings.sort_unstable();
+        beginnings.dedup();
+        Self { texts, beginnings }
+    }
+
+    fn are_in(&self, bytes: &[u8]) -> bool {
+        let begins = |window: &[u8]| self.beginnings.iter().any(|beginning| window == beginning);
+        let mut places = bytes.windows(4).enumerate().filter(|(_, window)| begins(window));
+        places.any(|(at, _)| self.texts.iter().any(|text| bytes[at..].starts_with(text)))
+    }
+}
+
+#[test]
+fn a_canary_is_seen_plain_and_at_every_place_in_base64() {
+    let traces = Traces::of(&[canary(7)]);
+    for before in ["", "a", "ab", "abc"] {
+        let text = format!("{before}{}: after", canary(7));
+        assert!(traces.are_in(text.as_bytes()) && traces.are_in(base64(&text).as_bytes()), "{text}");
+    }
+    assert!(!traces.are_in(canary(8).as_bytes()) && !traces.are_in(b""));
 }
