@@ -16,10 +16,12 @@ use super::{
     error::{ApiError, ErrorEnvelope},
     query::{FromParameters, NoQuery, Parameters, Params},
     schema::{Always, NeedsStore},
+    witness::Whence,
 };
+use crate::audit::Origin;
 use crate::identity::{
     Unknown,
-    oidc::{Login, LoginError, MAX_RETURN, Sent, is_way_back},
+    oidc::{Login, LoginError, MAX_RETURN, Returned, Sent, is_way_back},
 };
 
 /// Longest query of a browser that comes back, bytes.
@@ -68,11 +70,12 @@ async fn begin(State(api): State<ApiState>, Params(query): Params<BeginQuery>) -
     Always, NeedsStore))]
 async fn finish(
     State(api): State<ApiState>,
+    Whence(from): Whence,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let login = api.login()?;
-    match came_back(login, &query.unwrap_or_default(), &headers).await {
+    match came_back(login, &query.unwrap_or_default(), &headers, &from).await {
         Ok(sent) => Ok(redirect(&sent)),
         Err(error) if wants_page(&headers) => {
             tracing::info!(%error, "nobody was signed in");
@@ -82,7 +85,7 @@ async fn finish(
     }
 }
 
-async fn came_back(login: &Login, query: &str, headers: &HeaderMap) -> Result<Sent, LoginError> {
+async fn came_back(login: &Login, query: &str, headers: &HeaderMap, from: &Origin) -> Result<Sent, LoginError> {
     // An issuer may add parameters of its own.
     let one = |name: &str| {
         let mut values = url::form_urlencoded::parse(query.as_bytes()).filter(|(known, _)| known == name);
@@ -90,7 +93,7 @@ async fn came_back(login: &Login, query: &str, headers: &HeaderMap) -> Result<Se
         value.filter(|_| values.next().is_none() && query.len() <= MAX_QUERY)
     };
     match (one("code"), one("state"), one("error")) {
-        (Some(code), Some(state), None) => login.finish(headers, &code, &state).await,
+        (Some(code), Some(state), None) => login.finish(headers, Returned { code: &code, state: &state, from }).await,
         (_, _, Some(_)) => Err(Unknown::Refused.into()),
         _ => Err(LoginError::Strange),
     }
@@ -103,18 +106,19 @@ async fn came_back(login: &Login, query: &str, headers: &HeaderMap) -> Result<Se
     Always, NeedsStore))]
 async fn end(
     State(api): State<ApiState>,
-    _seen: Seen,
+    seen: Seen,
     _query: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let cookie = api.login()?.end(&headers).await.map_err(ApiError::of_reading)?;
+    let cookie = api.login()?.end(&headers, &seen.origin).await.map_err(ApiError::of_reading)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     set(&mut response, header::SET_COOKIE, &cookie);
     Ok(response)
 }
 
 impl ApiState {
-    fn login(&self) -> Result<&Arc<Login>, ApiError> {
+    /// The way in for browsers.
+    pub(super) fn login(&self) -> Result<&Arc<Login>, ApiError> {
         let login = self.identity.login();
         login.ok_or_else(|| ApiError::not_found("Browsers cannot sign in here: set auth.oidc.client_id"))
     }

@@ -22,6 +22,7 @@ mod openapi;
 mod past;
 mod query;
 mod schema;
+mod sessions;
 mod socket;
 mod status_page;
 mod stream;
@@ -192,6 +193,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(tokens::routes())
         .merge(whoami::routes())
         .merge(login::routes())
+        .merge(sessions::routes())
         .merge(audit::routes())
         .merge(streaming::routes())
         .prompt();

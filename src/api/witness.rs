@@ -96,8 +96,8 @@ impl Asked {
         let entry = entry.ended(outcome, code).with("method", json!(self.method.as_str()));
         let entry = entry.with("route", json!(self.route)).with("status", json!(status.as_u16()));
         match self.id {
-            Some(id) if self.route.starts_with("/api/v1/tokens") => entry.of_object(&id.to_string()),
-            Some(id) => entry.of_cluster(id),
+            Some(id) if self.route.starts_with("/api/v1/clusters") => entry.of_cluster(id),
+            Some(id) => entry.of_object(&id.to_string()),
             None => entry,
         }
     }
@@ -122,6 +122,7 @@ fn action(method: &Method, route: &str) -> Action {
         ("DELETE", "/api/v1/clusters/{id}/credentials") => Action::CredentialsDelete,
         ("POST", "/api/v1/tokens") => Action::TokenCreate,
         ("DELETE", "/api/v1/tokens/{id}") => Action::TokenRevoke,
+        ("DELETE", "/api/v1/sessions/{id}" | "/api/v1/whoami/sessions/{id}") => Action::SessionEnd,
         _ if reads(method) => Action::Read,
         _ => Action::Write,
     }

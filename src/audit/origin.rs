@@ -90,6 +90,10 @@ pub enum Action {
     TokenCreate,
     /// An API token was revoked.
     TokenRevoke,
+    /// A browser's session was begun.
+    SessionBegin,
+    /// A browser's session was ended.
+    SessionEnd,
     /// The key that seals credentials was replaced.
     KeysRotate,
     /// Refusals were not kept, because there were too many.
@@ -119,6 +123,8 @@ impl Action {
             Self::CredentialsNotice => "credentials.notice",
             Self::TokenCreate => "token.create",
             Self::TokenRevoke => "token.revoke",
+            Self::SessionBegin => "session.begin",
+            Self::SessionEnd => "session.end",
             Self::KeysRotate => "keys.rotate",
             Self::RefusalsDropped => "audit.dropped",
             Self::Read => "api.read",

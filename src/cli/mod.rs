@@ -23,6 +23,7 @@ mod output;
 mod paint;
 mod screen;
 mod serve;
+mod sessions;
 mod settings;
 mod shutdown;
 mod table;
@@ -88,6 +89,7 @@ enum Command {
     Events(events::EventsArguments),
     Fleet(fleet::FleetArguments),
     Tokens(tokens::TokensArguments),
+    Sessions(sessions::SessionsArguments),
     Audit(audit::AuditArguments),
     Context(contexts::ContextArguments),
     Config(settings::ConfigArguments),
@@ -123,6 +125,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Events(arguments) => on_one_thread(events::run(arguments, paint)),
         Command::Fleet(arguments) => on_one_thread(fleet::run(arguments, paint)),
         Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
+        Command::Sessions(arguments) => on_one_thread(sessions::run(arguments, paint)),
         Command::Audit(arguments) => on_one_thread(audit::run(arguments, paint)),
         Command::Context(arguments) => contexts::run(&arguments, paint),
         Command::Config(arguments) => settings::run(&arguments),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{ApiToken, Role, Scope};
+use super::{ApiToken, Role, Scope, sessions::public_id};
 
 /// How a caller proved to be one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +137,22 @@ impl Caller {
     /// The same; what they begin ends then.
     pub(super) fn until(self, end: DateTime<Utc>) -> Self {
         Self { standing: Standing::Until(Some(end)), ..self }
+    }
+
+    /// Whose sessions at the issuer are their own, as it calls them.
+    pub fn issuer_subject(&self) -> Option<&str> {
+        match self.method {
+            Method::Session | Method::Oidc => self.id.split_once(':').map(|(_, subject)| subject),
+            Method::Open | Method::Token | Method::Kubernetes | Method::Gateway => None,
+        }
+    }
+
+    /// The session that they call in.
+    pub fn session(&self) -> Option<Uuid> {
+        match &self.standing {
+            Standing::Session(hash) => Some(public_id(hash)),
+            Standing::Open | Standing::Token(_) | Standing::Until(_) => None,
+        }
     }
 
     /// What `created_by` says; nothing where nobody proved anything.

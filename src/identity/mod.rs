@@ -29,5 +29,5 @@ pub use kubernetes::Kubernetes;
 pub use rights::{Rights, Rules};
 pub use role::{Role, UnknownRole};
 pub use scope::Scope;
-pub use sessions::{Person, Sessions};
+pub use sessions::{Person, Sessions, public_id};
 pub use token::{ApiToken, Presented};

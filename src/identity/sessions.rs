@@ -3,13 +3,18 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use aws_lc_rs::{digest, rand};
-use chrono::{SubsecRound, TimeDelta};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use fleetbeat_actors::ports::{Clock, StoreError};
 use parking_lot::RwLock;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
-use crate::store::{Store, StoredSession};
+use crate::{
+    audit::{Action, Origin},
+    store::{AuditEntry, Store, StoredSession},
+};
 
 /// Most sessions of all, and of one person: the oldest go.
 const MAX_SESSIONS: usize = 10_000;
@@ -79,11 +84,11 @@ impl Sessions {
         Ok(())
     }
 
-    /// Begins a session; its id is told this once.
+    /// Begins a session on behalf of its person; its id is told this once.
     ///
     /// # Errors
     /// The store's, or that the system has no random numbers.
-    pub async fn begin(&self, person: &Person) -> Result<SecretString, StoreError> {
+    pub async fn begin(&self, person: &Person, by: &Origin) -> Result<SecretString, StoreError> {
         let mut id = [0; ID];
         rand::fill(&mut id).map_err(|_| StoreError::Broken("the system has no random numbers".into()))?;
         let id = SecretString::from(id.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
@@ -97,25 +102,26 @@ impl Sessions {
             expires_at: now + self.life,
         };
         let _turn = self.turn.lock().await;
-        for hash in self.surplus(&person.subject) {
-            self.store.delete_session(&hash).await?;
-            self.known.write().remove(&hash);
+        for surplus in self.surplus(&person.subject) {
+            let told = told(&surplus, Action::SessionEnd, now, by).with("because", json!("too many"));
+            self.remove(&surplus.hash, told).await?;
         }
-        self.store.insert_session(&session).await?;
+        self.store.insert_session(&session, &[told(&session, Action::SessionBegin, now, by)]).await?;
         self.known.write().insert(session.hash, Arc::new(session));
         Ok(id)
     }
 
     /// Those that make room for one more.
-    fn surplus(&self, subject: &str) -> Vec<Hash> {
+    fn surplus(&self, subject: &str) -> Vec<Arc<StoredSession>> {
         let known = self.known.read();
         let mut all: Vec<_> = known.values().collect();
         all.sort_by_key(|session| session.created_at);
         let own: Vec<_> = all.iter().filter(|session| session.subject == subject).collect();
         let excess = (own.len() + 1).saturating_sub(MAX_OF_ONE);
-        let mut gone: Vec<_> = own.iter().take(excess).map(|session| session.hash).collect();
+        let mut gone: Vec<_> = own.into_iter().take(excess).map(|session| Arc::clone(session)).collect();
         if known.len() - gone.len() >= MAX_SESSIONS {
-            gone.extend(all.iter().map(|session| session.hash).find(|hash| !gone.contains(hash)));
+            let oldest = all.iter().find(|session| !gone.contains(session)).map(|session| Arc::clone(session));
+            gone.extend(oldest);
         }
         gone
     }
@@ -133,17 +139,63 @@ impl Sessions {
         self.known.read().get(hash).is_some_and(|session| now < session.expires_at)
     }
 
+    /// Those that last, the oldest first.
+    pub fn list(&self) -> Vec<Arc<StoredSession>> {
+        let now = self.clock.wall();
+        let mut all: Vec<_> = self.known.read().values().filter(|session| now < session.expires_at).cloned().collect();
+        all.sort_by_key(|session| (session.created_at, session.hash));
+        all
+    }
+
     /// Ends the session of this id, at once.
     ///
     /// # Errors
     /// The store's; it is ended in memory all the same.
-    pub async fn end(&self, id: &str) -> Result<(), StoreError> {
+    pub async fn end(&self, id: &str, by: &Origin) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
-        let hash = hash(id);
-        self.known.write().remove(&hash);
-        self.store.delete_session(&hash).await?;
+        let ended = self.known.write().remove(&hash(id));
+        if let Some(session) = ended {
+            let told = told(&session, Action::SessionEnd, self.clock.wall(), by);
+            self.remove(&session.hash, told).await?;
+        }
         Ok(())
     }
+
+    /// Ends the session that is called so in public, if it is this subject's where one is named; at once. False when there is
+    /// none.
+    ///
+    /// # Errors
+    /// The store's; if it is in doubt, the session is over in memory all the same.
+    pub async fn end_called(&self, id: Uuid, of: Option<&str>, by: &Origin) -> Result<bool, StoreError> {
+        let _turn = self.turn.lock().await;
+        let found = self.list().into_iter().find(|session| public_id(&session.hash) == id);
+        let Some(session) = found.filter(|session| of.is_none_or(|subject| session.subject == subject)) else {
+            return Ok(false);
+        };
+        self.remove(&session.hash, told(&session, Action::SessionEnd, self.clock.wall(), by)).await
+    }
+
+    /// Removes one from the store and, unless it is surely still there, from memory.
+    async fn remove(&self, hash: &Hash, told: AuditEntry) -> Result<bool, StoreError> {
+        let removed = self.store.delete_session(hash, &[told]).await;
+        if matches!(removed, Ok(_) | Err(StoreError::Unavailable { doubtful: true, .. })) {
+            self.known.write().remove(hash);
+        }
+        removed
+    }
+}
+
+/// What a session is called where people see it: cut from the hash of its id, which nobody can find again.
+pub fn public_id(hash: &[u8; 32]) -> Uuid {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&hash[..16]);
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+/// What the audit log tells of a session: whose, and nothing that opens it.
+fn told(session: &StoredSession, action: Action, at: DateTime<Utc>, by: &Origin) -> AuditEntry {
+    let entry = by.did(action, at).of_object(&public_id(&session.hash).to_string());
+    entry.with("subject", json!(session.subject)).with("expires_at", json!(session.expires_at))
 }
 
 fn hash(id: &str) -> Hash {
@@ -163,13 +215,17 @@ mod tests {
         Person { subject: "ada".to_owned(), name: "Ada".to_owned(), groups: vec!["admins".to_owned()] }
     }
 
+    fn by() -> Origin {
+        Origin::system("test")
+    }
+
     #[tokio::test]
     async fn a_session_lasts_until_its_end_or_until_it_is_ended_and_its_id_is_nowhere() {
         let folder = tempfile::tempdir().unwrap();
         let store = open(&StoreOptions::new(Place::File(folder.path().join("f.db")))).await.unwrap();
         let load = |life| Sessions::load(Arc::clone(&store), Arc::new(TestClock::default()), life);
         let sessions = load(TimeDelta::hours(1)).await.unwrap();
-        let id = sessions.begin(&ada()).await.unwrap();
+        let id = sessions.begin(&ada(), &by()).await.unwrap();
         let found = sessions.find(id.expose_secret()).unwrap();
         assert_eq!((found.subject.as_str(), found.groups.as_str()), ("ada", r#"["admins"]"#));
         assert!(!format!("{:?}", store.sessions().await.unwrap()).contains(id.expose_secret()));
@@ -177,10 +233,10 @@ mod tests {
         for wrong in ["", "x", &id.expose_secret().to_uppercase(), &id.expose_secret()[1..]] {
             assert!(sessions.find(wrong).is_none());
         }
-        sessions.end(id.expose_secret()).await.unwrap();
+        sessions.end(id.expose_secret(), &by()).await.unwrap();
         assert!(sessions.find(id.expose_secret()).is_none() && store.sessions().await.unwrap().is_empty());
         let over = load(TimeDelta::zero()).await.unwrap();
-        let id = over.begin(&ada()).await.unwrap();
+        let id = over.begin(&ada(), &by()).await.unwrap();
         assert!(over.find(id.expose_secret()).is_none());
         over.reload().await.unwrap();
         assert!(store.sessions().await.unwrap().is_empty());
@@ -193,8 +249,25 @@ mod tests {
         let clock = Arc::new(TestClock::default());
         let sessions = Sessions::load(Arc::clone(&store), clock, TimeDelta::hours(1)).await.unwrap();
         for _ in 0..MAX_OF_ONE + 5 {
-            sessions.begin(&ada()).await.unwrap();
+            sessions.begin(&ada(), &by()).await.unwrap();
         }
         assert_eq!(store.sessions().await.unwrap().len(), MAX_OF_ONE);
+    }
+
+    #[tokio::test]
+    async fn a_session_is_ended_by_its_public_name_and_only_by_its_person_where_one_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(&StoreOptions::new(Place::File(folder.path().join("f.db")))).await.unwrap();
+        let clock = Arc::new(TestClock::default());
+        let sessions = Sessions::load(Arc::clone(&store), clock, TimeDelta::hours(1)).await.unwrap();
+        let id = sessions.begin(&ada(), &by()).await.unwrap();
+        let name = public_id(&sessions.list()[0].hash);
+        assert!(sessions.find(&name.simple().to_string()).is_none(), "the name opens nothing");
+        assert!(!sessions.end_called(name, Some("eve"), &by()).await.unwrap());
+        assert!(!sessions.end_called(Uuid::nil(), None, &by()).await.unwrap());
+        assert!(sessions.find(id.expose_secret()).is_some());
+        assert!(sessions.end_called(name, Some("ada"), &by()).await.unwrap());
+        assert!(sessions.find(id.expose_secret()).is_none() && sessions.list().is_empty());
+        assert!(!sessions.end_called(name, None, &by()).await.unwrap());
     }
 }

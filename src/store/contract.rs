@@ -158,11 +158,11 @@ pub trait SessionRows: Send + Sync + 'static {
     /// All of them, the oldest first.
     async fn sessions(&self) -> Result<Vec<StoredSession>, StoreError>;
 
-    /// Keeps a new one.
-    async fn insert_session(&self, session: &StoredSession) -> Result<(), StoreError>;
+    /// Keeps a new one, and tells the audit log.
+    async fn insert_session(&self, session: &StoredSession, audit: &[AuditEntry]) -> Result<(), StoreError>;
 
-    /// Removes one. False when there is none.
-    async fn delete_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError>;
+    /// Removes one, and tells the audit log. False when there is none; then nothing is told.
+    async fn delete_session(&self, hash: &[u8; 32], audit: &[AuditEntry]) -> Result<bool, StoreError>;
 
     /// Removes those that are over; how many those were.
     async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError>;

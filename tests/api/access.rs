@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 46] = [
+const TABLE: [(&str, &str, &str); 50] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
@@ -63,6 +63,10 @@ const TABLE: [(&str, &str, &str); 46] = [
     ("GET", "/api/v1/tokens", "fleet-admin"),
     ("POST", "/api/v1/tokens", "fleet-admin"),
     ("DELETE", "/api/v1/tokens/{id}", "fleet-admin"),
+    ("GET", "/api/v1/sessions", "fleet-admin"),
+    ("DELETE", "/api/v1/sessions/{id}", "fleet-admin"),
+    ("GET", "/api/v1/whoami/sessions", "viewer"),
+    ("DELETE", "/api/v1/whoami/sessions/{id}", "viewer"),
     ("GET", "/ws", "none"),
     ("GET", "/api/v1/streaming/status", "fleet-admin"),
     ("GET", "/api/v1/streaming/clients", "fleet-admin"),
@@ -261,7 +265,7 @@ async fn every_route_obeys_behind(door: Door) {
                         assert_eq!(status, StatusCode::FORBIDDEN, "{case}");
                     } else if path.starts_with("/api/v1/tokens") && door != Door::Token {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "none here: {case}");
-                    } else if path.starts_with("/auth/") && door != Door::Session {
+                    } else if (path.starts_with("/auth/") || path.contains("/sessions")) && door != Door::Session {
                         assert_eq!(
                             (status, code.as_str()),
                             (StatusCode::NOT_FOUND, "NOT_FOUND"),
@@ -279,7 +283,7 @@ async fn every_route_obeys_behind(door: Door) {
                     } else if path == "/ws" {
                         let plain = (StatusCode::BAD_REQUEST, "INVALID_REQUEST");
                         assert_eq!((status, code.as_str()), plain, "who they are is said in the socket: {case}");
-                    } else if path == "/api/v1/tokens/{id}" {
+                    } else if path == "/api/v1/tokens/{id}" || path.ends_with("/sessions/{id}") {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "{case}");
                     } else if about_a_cluster && (path.contains("/credentials") || path.ends_with("/discover")) {
                         let known = ["CREDENTIALS_NOT_FOUND", "CREDENTIALS_INVALID"].contains(&code.as_str());

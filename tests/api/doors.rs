@@ -9,6 +9,7 @@ use axum::{
 };
 use chrono::TimeDelta;
 use fleetbeat::{
+    audit::Origin,
     hub::{AskHub, HubError, Review, Reviewed, Reviews},
     identity::{
         Gateway, Grant, Grants, Identity, Kubernetes, Peer, Person, Rights, Role, Scope, Sessions,
@@ -154,7 +155,7 @@ impl Doors {
         let sessions = Arc::new(Sessions::load(store, Arc::clone(&clock), TimeDelta::hours(1)).await.unwrap());
         let groups = vec!["others".to_owned(), GROUP.to_owned()];
         let person = Person { subject: "ada".to_owned(), name: "Ada".to_owned(), groups };
-        let id = sessions.begin(&person).await.unwrap().expose_secret().to_owned();
+        let id = sessions.begin(&person, &Origin::system("test")).await.unwrap().expose_secret().to_owned();
         let rules = LoginRules {
             client_id: "fleetbeat".to_owned(),
             client_secret: None,

@@ -198,3 +198,79 @@ async fn who_is_known_to_a_real_hub_comes_in_with_a_token_made_for_us() {
     with(&unheard).get("/api/v1/whoami").await.expect(503);
     server.resume();
 }
+
+/// A browser that signed in as the issuer's next person: its client, with what changes something allowed.
+async fn signed_in(product: &Product, issuer: &Issuer) -> Client {
+    let (location, login) = begin(&product.client(), "/auth/login").await;
+    let come = come_back(product, &issuer.sign_in(&location).await, &login).await.expect(302);
+    let session = format!("fleetbeat-session={}", cookie(&come, "fleetbeat-session"));
+    product.client().with_header("cookie", &session).with_header("x-fleetbeat-request", "1")
+}
+
+async fn names(client: &Client, path: &str) -> Vec<(String, String, bool)> {
+    let items = client.get(path).await.expect(200).json()["items"].as_array().unwrap().clone();
+    let text = |item: &Value, field: &str| item[field].as_str().unwrap().to_owned();
+    items.iter().map(|item| (text(item, "id"), text(item, "caller"), item["current"] == true)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_are_listed_and_ended_by_their_person_and_by_administrators() {
+    const ALL: &str = "/api/v1/sessions";
+    const OWN: &str = "/api/v1/whoami/sessions";
+    let issuer = Issuer::start().await;
+    let product = product(&issuer).await;
+    let (ada, ada_elsewhere) = (signed_in(&product, &issuer).await, signed_in(&product, &issuer).await);
+    issuer.set_person(json!({ "sub": "bob", "groups": ["readers"] }));
+    let bob = signed_in(&product, &issuer).await;
+    let own = names(&bob, OWN).await;
+    assert!(own.len() == 1 && own[0].1 == "oidc:bob" && own[0].2, "{own:?}");
+    bob.get(ALL).await.expect(403);
+    let all = names(&ada, ALL).await;
+    let callers: Vec<_> = all.iter().map(|(_, caller, current)| (caller.as_str(), *current)).collect();
+    assert_eq!(callers, [("oidc:ada", true), ("oidc:ada", false), ("oidc:bob", false)]);
+
+    // One's own, and nobody else's.
+    bob.delete(&format!("{OWN}/{}", all[0].0)).await.expect(404);
+    bob.delete(&format!("{ALL}/{}", all[0].0)).await.expect(403);
+    bob.delete(&format!("{OWN}/no-uuid")).await.expect(400);
+    ada.delete(&format!("{OWN}/{}", all[1].0)).await.expect(204);
+    ada_elsewhere.get("/api/v1/whoami").await.expect(401);
+    ada.delete(&format!("{OWN}/{}", all[1].0)).await.expect(404);
+    // Another site's page ends nothing, and what a session is called opens nothing.
+    let id = &all[2].0;
+    let foreign = ada.clone().with_header("origin", "https://evil.example");
+    foreign.delete(&format!("{ALL}/{id}")).await.expect(403);
+    let named = product.client().with_header("cookie", &format!("fleetbeat-session={id}"));
+    named.get("/api/v1/whoami").await.expect(401);
+
+    // The same person with a token of the issuer sees the same; the command line is an administrator's.
+    let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
+    let bearer = issuer.token(seconds, "ada", &["admins"]);
+    let client = product.client().with_header("authorization", &format!("Bearer {bearer}"));
+    assert_eq!(names(&client, OWN).await.len(), 1);
+    let product = product.with_variable("FLEETBEAT_TOKEN", &bearer);
+    let url = product.url();
+    let run = |words: &[&str]| product.run(&[words, &["--server", &url]].concat());
+    let listed = String::from_utf8_lossy(&run(&["sessions", "list"]).stdout).into_owned();
+    assert!(listed.contains(id.as_str()) && listed.contains("oidc:bob"), "{listed}");
+    let own = String::from_utf8_lossy(&run(&["sessions", "list", "--own"]).stdout).into_owned();
+    assert!(!own.contains(id.as_str()) && own.contains("oidc:ada"), "{own}");
+    let ended = run(&["sessions", "end", id]);
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    bob.get("/api/v1/whoami").await.expect(401);
+    assert!(!run(&["sessions", "end", id]).status.success(), "it is over already");
+
+    // Beginning and end are told: by whom, and whose.
+    let rows = ada.get("/api/v1/audit?action=session.end&limit=100").await.expect(200).json()["items"].clone();
+    let ends: Vec<_> = rows.as_array().unwrap().iter().filter(|row| row["outcome"] == "succeeded").cloned().collect();
+    let told: Vec<_> = ends.iter().map(|row| (&row["actor"], &row["method"], &row["details"]["subject"])).collect();
+    assert_eq!(told, [
+        (&json!("oidc:ada"), &json!("oidc"), &json!("bob")),
+        (&json!("oidc:ada"), &json!("session"), &json!("ada"))
+    ]);
+    let begun = ada.get("/api/v1/audit?action=session.begin&limit=100").await.expect(200).json()["items"].clone();
+    let actors: Vec<_> = begun.as_array().unwrap().iter().map(|row| row["actor"].clone()).collect();
+    assert_eq!(actors, ["oidc:bob", "oidc:ada", "oidc:ada"]);
+    let secret = ["fleetbeat-session", "cookie"];
+    assert!(secret.iter().all(|word| !begun.to_string().contains(word)), "{begun}");
+}

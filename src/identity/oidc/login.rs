@@ -17,7 +17,10 @@ use serde::{Deserialize, Serialize};
 use url::{Origin, Url};
 
 use super::{Oidc, WireError};
-use crate::identity::{Caller, Knock, Method, Person, Sessions, Unknown, caller::Proved};
+use crate::{
+    audit,
+    identity::{Caller, Knock, Method, Person, Sessions, Unknown, caller::Proved},
+};
 
 /// The header without which a browser's session changes nothing: another site cannot send it.
 pub const FROM_DASHBOARD: HeaderName = HeaderName::from_static("x-fleetbeat-request");
@@ -67,6 +70,16 @@ pub struct Sent {
     pub cookies: Vec<String>,
 }
 
+/// What a browser brings back from the issuer.
+pub struct Returned<'a> {
+    /// Stands for the person.
+    pub code: &'a str,
+    /// What was sent along.
+    pub state: &'a str,
+    /// From where it comes, for the audit log.
+    pub from: &'a audit::Origin,
+}
+
 /// What the browser keeps while a person signs in; sealed, so that nobody reads or makes one.
 #[derive(Serialize, Deserialize)]
 struct Begun {
@@ -106,6 +119,11 @@ impl Login {
     /// What people call the issuer.
     pub fn name(&self) -> &str {
         &self.rules.name
+    }
+
+    /// The sessions.
+    pub fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Keeps the sessions fresh, for ever.
@@ -184,7 +202,8 @@ impl Login {
     ///
     /// # Errors
     /// [`LoginError`]
-    pub async fn finish(&self, headers: &HeaderMap, code: &str, state: &str) -> Result<Sent, LoginError> {
+    pub async fn finish(&self, headers: &HeaderMap, returned: Returned<'_>) -> Result<Sent, LoginError> {
+        let Returned { code, state, from } = returned;
         let sealed = cookie(headers, &self.cookie_name("login"))?.ok_or(LoginError::Strange)?;
         let begun = self.open(sealed).ok_or(LoginError::Strange)?;
         let same = verify_slices_are_equal(begun.state.as_bytes(), state.as_bytes()).is_ok();
@@ -195,8 +214,10 @@ impl Login {
         if self.oidc.grants.of(person.groups.iter().map(String::as_str)).is_none() {
             return Err(Unknown::Powerless.into());
         }
-        self.end(headers).await?;
-        let id = self.sessions.begin(&person).await?;
+        let (actor, name) = (format!("oidc:{}", person.subject).into(), Some(person.name.as_str().into()));
+        let by = audit::Origin { actor, name, method: Method::Session.as_str(), ..from.clone() };
+        self.end(headers, &by).await?;
+        let id = self.sessions.begin(&person, &by).await?;
         let cookies = vec![
             self.set_cookie("session", id.expose_secret(), self.sessions.life()),
             self.set_cookie("login", "", TimeDelta::zero()),
@@ -208,9 +229,9 @@ impl Login {
     ///
     /// # Errors
     /// The store's.
-    pub async fn end(&self, headers: &HeaderMap) -> Result<String, StoreError> {
+    pub async fn end(&self, headers: &HeaderMap, by: &audit::Origin) -> Result<String, StoreError> {
         if let Ok(Some(id)) = cookie(headers, &self.cookie_name("session")) {
-            self.sessions.end(id).await?;
+            self.sessions.end(id, by).await?;
         }
         Ok(self.set_cookie("session", "", TimeDelta::zero()))
     }

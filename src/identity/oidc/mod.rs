@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 pub use keys::ALGORITHMS;
-pub use login::{FROM_DASHBOARD, Login, LoginError, LoginRules, MAX_RETURN, Sent, is_way_back};
+pub use login::{FROM_DASHBOARD, Login, LoginError, LoginRules, MAX_RETURN, Returned, Sent, is_way_back};
 pub use provider::Provider;
 pub use wire::{Wire, WireError, may_be_asked};
 

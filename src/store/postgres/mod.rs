@@ -200,12 +200,21 @@ impl SessionRows for PostgresStore {
         call!(self, |connection| sessions::all(connection))
     }
 
-    async fn insert_session(&self, session: &StoredSession) -> Result<(), StoreError> {
-        write!(self, |connection| sessions::insert(connection, session))
+    async fn insert_session(&self, session: &StoredSession, audit: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |connection| async {
+            sessions::insert(connection, session).await?;
+            audit::append(connection, audit).await
+        })
     }
 
-    async fn delete_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
-        write!(self, |connection| sessions::delete(connection, hash))
+    async fn delete_session(&self, hash: &[u8; 32], audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        write!(self, |connection| async {
+            let deleted = sessions::delete(connection, hash).await?;
+            if deleted {
+                audit::append(connection, audit).await?;
+            }
+            Ok(deleted)
+        })
     }
 
     async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {

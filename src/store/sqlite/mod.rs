@@ -164,12 +164,21 @@ impl SessionRows for SqliteStore {
         self.database.read(sessions::all(&self.database.readers)).await
     }
 
-    async fn insert_session(&self, session: &StoredSession) -> Result<(), StoreError> {
-        write!(self, |writer| sessions::insert(writer, session))
+    async fn insert_session(&self, session: &StoredSession, audit: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |writer| async {
+            sessions::insert(writer, session).await?;
+            audit::append(writer, audit).await
+        })
     }
 
-    async fn delete_session(&self, hash: &[u8; 32]) -> Result<bool, StoreError> {
-        write!(self, |writer| sessions::delete(writer, hash))
+    async fn delete_session(&self, hash: &[u8; 32], audit: &[AuditEntry]) -> Result<bool, StoreError> {
+        write!(self, |writer| async {
+            let deleted = sessions::delete(writer, hash).await?;
+            if deleted {
+                audit::append(writer, audit).await?;
+            }
+            Ok(deleted)
+        })
     }
 
     async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
