@@ -7,6 +7,7 @@ import { Product, Spokes, endAll, eventually, openBrowser } from './house.mjs';
 import { losing } from './losing.mjs';
 import { pictures } from './pictures.mjs';
 import { signing } from './signing.mjs';
+import { signingOnce } from './sso.mjs';
 import { watching } from './watching.mjs';
 
 const SPOKES = 1_000;
@@ -36,5 +37,6 @@ watching(world);
 changing(world);
 losing(world);
 signing(world);
+signingOnce(world);
 pictures(world);
 frames(world);
