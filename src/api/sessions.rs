@@ -74,7 +74,11 @@ struct SessionList {
 #[utoipa::path(get, path = "/api/v1/sessions", tag = "access", responses(
     (status = 200, description = "The sessions", body = SessionList),
     (status = 404, description = "Browsers cannot sign in here: NOT_FOUND", body = ErrorEnvelope), Always))]
-async fn list_sessions(State(api): State<ApiState>, seen: Seen, _query: NoQuery) -> Result<Json<SessionList>, ApiError> {
+async fn list_sessions(
+    State(api): State<ApiState>,
+    seen: Seen,
+    _query: NoQuery,
+) -> Result<Json<SessionList>, ApiError> {
     listed(&api, &seen, |_| true)
 }
 

@@ -113,15 +113,13 @@ impl Sessions {
 
     /// Those that make room for one more.
     fn surplus(&self, subject: &str) -> Vec<Arc<StoredSession>> {
-        let known = self.known.read();
-        let mut all: Vec<_> = known.values().collect();
+        let mut all: Vec<_> = self.known.read().values().cloned().collect();
         all.sort_by_key(|session| session.created_at);
-        let own: Vec<_> = all.iter().filter(|session| session.subject == subject).collect();
-        let excess = (own.len() + 1).saturating_sub(MAX_OF_ONE);
-        let mut gone: Vec<_> = own.into_iter().take(excess).map(|session| Arc::clone(session)).collect();
-        if known.len() - gone.len() >= MAX_SESSIONS {
-            let oldest = all.iter().find(|session| !gone.contains(session)).map(|session| Arc::clone(session));
-            gone.extend(oldest);
+        let count = all.len();
+        let (mut gone, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|session| session.subject == subject);
+        let kept = gone.split_off((gone.len() + 1).saturating_sub(MAX_OF_ONE));
+        if count - gone.len() >= MAX_SESSIONS {
+            gone.extend(kept.into_iter().chain(others).min_by_key(|session| session.created_at));
         }
         gone
     }

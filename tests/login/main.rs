@@ -264,10 +264,10 @@ async fn sessions_are_listed_and_ended_by_their_person_and_by_administrators() {
     let rows = ada.get("/api/v1/audit?action=session.end&limit=100").await.expect(200).json()["items"].clone();
     let ends: Vec<_> = rows.as_array().unwrap().iter().filter(|row| row["outcome"] == "succeeded").cloned().collect();
     let told: Vec<_> = ends.iter().map(|row| (&row["actor"], &row["method"], &row["details"]["subject"])).collect();
-    assert_eq!(told, [
-        (&json!("oidc:ada"), &json!("oidc"), &json!("bob")),
-        (&json!("oidc:ada"), &json!("session"), &json!("ada"))
-    ]);
+    assert_eq!(
+        told,
+        [(&json!("oidc:ada"), &json!("oidc"), &json!("bob")), (&json!("oidc:ada"), &json!("session"), &json!("ada"))]
+    );
     let begun = ada.get("/api/v1/audit?action=session.begin&limit=100").await.expect(200).json()["items"].clone();
     let actors: Vec<_> = begun.as_array().unwrap().iter().map(|row| row["actor"].clone()).collect();
     assert_eq!(actors, ["oidc:bob", "oidc:ada", "oidc:ada"]);
