@@ -1,6 +1,6 @@
 //! Events: the envelope that the log keeps, the live stream sends and Redis carries.
 
-use std::sync::Arc;
+use std::{fmt, ops::Deref, sync::Arc};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
@@ -82,9 +82,32 @@ pub struct Event {
     /// When it happened.
     pub timestamp: DateTime<Utc>,
     /// Event-specific data as JSON text.
-    pub payload: Box<str>,
+    pub payload: Payload,
     /// The whole envelope as JSON text, made once and shared by every reader.
     pub json: Arc<str>,
+}
+
+/// The payload of an event. It is held once, as the part of the envelope that it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Payload {
+    envelope: Arc<str>,
+    length: usize,
+}
+
+impl Deref for Payload {
+    type Target = str;
+
+    /// The payload is the last field: behind it comes only the closing brace.
+    fn deref(&self) -> &str {
+        let end = self.envelope.len().saturating_sub(1);
+        self.envelope.get(end.saturating_sub(self.length)..end).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
 }
 
 /// The envelope on the wire: seed 002 §5.2 with `sequence` and `position`.
@@ -103,13 +126,13 @@ struct Envelope<'a> {
 impl Event {
     /// Gives a draft its place.
     pub fn place(draft: EventDraft, position: i64, sequence: i64) -> Self {
-        let payload = draft.payload.to_string().into_boxed_str();
-        Self::stored(position, draft.event_id, draft.event_type, draft.cluster_id, sequence, draft.timestamp, payload)
+        let payload = draft.payload.to_string();
+        Self::stored(position, draft.event_id, draft.event_type, draft.cluster_id, sequence, draft.timestamp, &payload)
     }
 
     /// The same event at another place in the log.
     pub(crate) fn moved_to(&self, position: i64) -> Self {
-        let payload = self.payload.clone();
+        let payload = &self.payload;
         Self::stored(position, self.event_id, self.event_type, self.cluster_id, self.sequence, self.timestamp, payload)
     }
 
@@ -121,9 +144,9 @@ impl Event {
         cluster_id: ClusterId,
         sequence: i64,
         timestamp: DateTime<Utc>,
-        payload: Box<str>,
+        payload: &str,
     ) -> Self {
-        let raw: &RawValue = serde_json::from_str(&payload).unwrap_or(RawValue::NULL);
+        let raw: &RawValue = serde_json::from_str(payload).unwrap_or(RawValue::NULL);
         let envelope = Envelope {
             event_id,
             event_type,
@@ -134,7 +157,37 @@ impl Event {
             position,
             payload: raw,
         };
-        let json = serde_json::to_string(&envelope).unwrap_or_default().into();
+        let json: Arc<str> = serde_json::to_string(&envelope).unwrap_or_default().into();
+        let payload = Payload { envelope: Arc::clone(&json), length: raw.get().len() };
         Self { position, event_id, event_type, cluster_id, sequence, timestamp, payload, json }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_payload_is_a_part_of_the_envelope() {
+        let draft = EventDraft::new(
+            EventType::ClusterUpdated,
+            ClusterId::FLEET,
+            DateTime::UNIX_EPOCH,
+            json!({ "a": [1, "}ä"] }),
+        );
+        let event = Event::place(draft, 7, 1);
+        assert_eq!(&*event.payload, r#"{"a":[1,"}ä"]}"#);
+        let envelope: serde_json::Value = serde_json::from_str(&event.json).unwrap();
+        assert_eq!(envelope["payload"], json!({ "a": [1, "}ä"] }));
+        assert_eq!(&*event.moved_to(9).payload, &*event.payload);
+    }
+
+    #[test]
+    fn a_payload_that_is_no_json_is_null() {
+        let at = DateTime::UNIX_EPOCH;
+        let event = Event::stored(1, Uuid::nil(), EventType::ClusterUpdated, ClusterId::FLEET, 1, at, "{broken");
+        assert_eq!(&*event.payload, "null");
     }
 }

@@ -51,7 +51,7 @@ pub async fn a_known_event_moves_to_its_new_position(backend: Backend) {
         moved.cluster_id,
         moved.sequence,
         moved.timestamp,
-        moved.payload,
+        &moved.payload,
     ));
     store.record(&Batch { events: vec![Arc::clone(&moved)], ..Batch::default() }).await.unwrap();
     assert_eq!(store.events_after(0, 10).await.unwrap(), [other, moved]);

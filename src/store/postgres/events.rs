@@ -157,6 +157,6 @@ fn event(row: &PgRow) -> Result<Arc<Event>, Failure> {
         ClusterId(row.try_get("cluster_id")?),
         row.try_get("sequence")?,
         row.try_get("occurred_at")?,
-        row.try_get::<String, _>("payload")?.into_boxed_str(),
+        row.try_get("payload")?,
     )))
 }

@@ -130,6 +130,6 @@ fn event(row: &SqliteRow) -> Result<Arc<Event>, Failure> {
         ClusterId(uuid_of(row, "cluster_id")?),
         row.try_get("sequence")?,
         moment(row, "occurred_at")?,
-        row.try_get::<String, _>("payload")?.into_boxed_str(),
+        row.try_get("payload")?,
     )))
 }
