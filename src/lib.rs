@@ -24,3 +24,4 @@ pub mod selector;
 pub mod store;
 pub mod traces;
 pub mod web;
+pub mod webhooks;

@@ -31,6 +31,7 @@ mod tiles;
 mod tokens;
 mod view;
 mod vitals;
+mod webhooks;
 mod whoami;
 mod witness;
 
@@ -67,6 +68,7 @@ use crate::{
     limits::Limiter,
     registration::{Registration, Watch},
     store::Store,
+    webhooks::Webhooks,
 };
 
 /// What a check on demand may take beyond its cluster's own deadlines.
@@ -96,6 +98,8 @@ pub struct ApiParts {
     pub clock: Arc<dyn Clock>,
     /// Who may call.
     pub identity: Identity,
+    /// Who is told what happens.
+    pub webhooks: Arc<Webhooks>,
     /// Who did what.
     pub journal: Arc<Journal>,
     /// How often they may.
@@ -196,12 +200,14 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(sessions::routes())
         .merge(audit::routes())
         .merge(streaming::routes())
+        .merge(webhooks::routes())
         .prompt();
     let routes = prompt
         .merge(clusters::patient_routes())
         .merge(discovery::routes())
         .merge(credentials::routes())
         .merge(stream::routes())
+        .merge(webhooks::patient_routes())
         .merge(audit::patient_routes())
         .merge(socket::routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();

@@ -42,7 +42,7 @@ pub fn routes() -> Routes {
 #[derive(ToSchema)]
 #[schema(as = Scope)]
 #[expect(dead_code, reason = "describes a scope in the OpenAPI document")]
-pub(super) struct ScopeView {
+pub struct ScopeView {
     /// All of them (`true`).
     everything: Option<bool>,
     /// These.

@@ -79,7 +79,7 @@ pub async fn sealed_credentials(settings: &Settings) -> anyhow::Result<SealedSto
 }
 
 /// Where the key comes from.
-fn key_source(settings: &Settings) -> KeySource {
+pub(super) fn key_source(settings: &Settings) -> KeySource {
     let set = &settings.credentials;
     match set.key.secret() {
         Some(current) => KeySource::Given { current, previous: set.previous_key.secret() },

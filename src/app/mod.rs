@@ -13,6 +13,7 @@ pub mod look;
 mod numbers;
 mod observing;
 mod parts;
+mod webhooks;
 
 pub use credentials::sealed_credentials;
 pub use hub::needed_by as hub_needed_by;
@@ -38,6 +39,7 @@ use crate::{
     renewal::{Renewals, Schedule},
     store::Store,
     web,
+    webhooks::Webhooks,
 };
 
 use self::listening::Listening;
@@ -53,6 +55,7 @@ pub struct App {
     store: Arc<dyn Store>,
     bus: Option<Arc<RedisBus>>,
     journal: Arc<Journal>,
+    webhooks: Arc<Webhooks>,
     stopping: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     tasks: JoinSet<()>,
@@ -109,6 +112,7 @@ impl App {
             Arc::clone(&clock),
             Schedule { at_percent: settings.credentials.renew_at_percent },
         );
+        let webhooks = webhooks::webhooks(settings, &store, &clock, &engine, &prober).await?;
         let limiter = edge::limiter(settings, &clock, &breakers)?;
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine, breakers.clone());
         let (stopping, stopped) = watch::channel(false);
@@ -122,6 +126,7 @@ impl App {
             discoverer: Arc::clone(&discoverer),
             clock: Arc::clone(&clock),
             identity: identity.clone(),
+            webhooks: Arc::clone(&webhooks),
             journal: Arc::clone(&journal),
             streaming: api::StreamingRules { allowed_origins: settings.streaming.allowed_origins.clone() },
             limiter,
@@ -152,6 +157,7 @@ impl App {
         ));
         tasks.spawn(discoverer.run(Arc::clone(&store)));
         tasks.spawn(renewals.run());
+        tasks.spawn(Arc::clone(&webhooks).run());
         tasks.spawn(async move { identity.keep_fresh().await });
         tasks.spawn(numbers::keep(metrics, prober));
         tasks.spawn(numbers::feel_pulses(vitals));
@@ -165,7 +171,7 @@ impl App {
         let listen = String::from(settings.server.listen.clone());
         let address = bound.map_or(listen, |address| address.to_string());
         tracing::info!(address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
-        Ok(Self { address: bound, engine, store, bus, journal, stopping, server, tasks })
+        Ok(Self { address: bound, engine, store, bus, journal, webhooks, stopping, server, tasks })
     }
 
     /// The TCP address at which the API is served, where there is one.
@@ -181,6 +187,9 @@ impl App {
         self.tasks.shutdown().await;
         if !matches!(tokio::time::timeout(FAREWELL, self.journal.flush()).await, Ok(Ok(()))) {
             tracing::warn!("refused requests that were not in the audit log yet are lost");
+        }
+        if !matches!(tokio::time::timeout(FAREWELL, self.webhooks.flush()).await, Ok(Ok(()))) {
+            tracing::warn!("how far webhooks are could not be stored; they may be told some events again");
         }
         if let Some(bus) = self.bus.take().and_then(Arc::into_inner) {
             bus.close().await;

@@ -96,6 +96,18 @@ pub enum Action {
     SessionEnd,
     /// The key that seals credentials was replaced.
     KeysRotate,
+    /// A webhook was made.
+    WebhookCreate,
+    /// A webhook was changed.
+    WebhookUpdate,
+    /// A webhook was removed.
+    WebhookDelete,
+    /// A webhook was sent a test.
+    WebhookTest,
+    /// A webhook was sent a dead letter once more.
+    WebhookRetry,
+    /// A dead letter was thrown away.
+    WebhookDiscard,
     /// Refusals were not kept, because there were too many.
     RefusalsDropped,
     /// A request that only reads.
@@ -126,6 +138,12 @@ impl Action {
             Self::SessionBegin => "session.begin",
             Self::SessionEnd => "session.end",
             Self::KeysRotate => "keys.rotate",
+            Self::WebhookCreate => "webhook.create",
+            Self::WebhookUpdate => "webhook.update",
+            Self::WebhookDelete => "webhook.delete",
+            Self::WebhookTest => "webhook.test",
+            Self::WebhookRetry => "webhook.retry",
+            Self::WebhookDiscard => "webhook.discard",
             Self::RefusalsDropped => "audit.dropped",
             Self::Read => "api.read",
             Self::Write => "api.write",

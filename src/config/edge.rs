@@ -1,4 +1,4 @@
-//! Settings of the edge of the process: limits of callers, circuit breakers, tracing.
+//! Settings of the edge of the process: limits of callers, circuit breakers, tracing, webhooks.
 
 use std::time::Duration;
 
@@ -69,4 +69,29 @@ pub struct Tracing {
     pub sample_ratio: f64,
     /// `service.name` of the spans.
     pub service_name: String,
+}
+
+/// Webhooks.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Webhooks {
+    /// Most webhooks.
+    pub max_webhooks: usize,
+    /// Whether plain http may leave this machine.
+    pub allow_http: bool,
+    /// Deadline of one delivery.
+    #[serde(rename = "timeout_seconds", with = "seconds")]
+    pub timeout: Duration,
+    /// Tries of one event.
+    pub max_attempts: u32,
+    /// Pause after the first failed try.
+    #[serde(rename = "initial_backoff_seconds", with = "seconds")]
+    pub initial_backoff: Duration,
+    /// Longest pause between two tries.
+    #[serde(rename = "max_backoff_seconds", with = "seconds")]
+    pub max_backoff: Duration,
+    /// Age in hours beyond which an event is not tried any more.
+    pub max_age_hours: u32,
+    /// Dead letters of one webhook.
+    pub max_dead_letters: u32,
 }

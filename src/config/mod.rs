@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use auth::{Auth, AuthAccessReview, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthTokens, RightsFrom};
 pub use connection_url::ConnectionUrl;
-pub use edge::{CircuitBreaker, Limits, Tracing};
+pub use edge::{CircuitBreaker, Limits, Tracing, Webhooks};
 pub use hidden::Hidden;
 pub use hub::{CredentialPlace, Credentials, Hub, Internal, MaybeListen};
 pub use problem::{ConfigError, Problem};
@@ -80,6 +80,8 @@ pub struct Settings {
     pub streaming: Streaming,
     /// Names on the event bus.
     pub events: Events,
+    /// Webhooks.
+    pub webhooks: Webhooks,
     /// The registry of clusters.
     pub registry: Registry,
     /// Discovery of a cluster's capabilities.

@@ -34,6 +34,7 @@ pub(super) fn check(settings: &Settings, merged: &Merged) -> Result<(), ConfigEr
     checks.storage(settings);
     checks.names(settings);
     checks.status_page(settings);
+    checks.webhooks(settings);
     match checks.problems.is_empty() {
         true => Ok(()),
         false => Err(ConfigError { problems: checks.problems }),
@@ -270,6 +271,19 @@ impl Checks<'_> {
             }
             Ok(_) => {}
         }
+    }
+
+    fn webhooks(&mut self, settings: &Settings) {
+        let (webhooks, second) = (&settings.webhooks, Duration::from_secs(1));
+        self.within("webhooks.max_webhooks", webhooks.max_webhooks, 1, 1000);
+        self.within("webhooks.timeout_seconds", webhooks.timeout, second / 10, 300 * second);
+        self.within("webhooks.max_attempts", webhooks.max_attempts, 1, 1000);
+        self.within("webhooks.initial_backoff_seconds", webhooks.initial_backoff, MILLISECOND, DAY);
+        self.within("webhooks.max_backoff_seconds", webhooks.max_backoff, webhooks.initial_backoff, DAY);
+        // An event that the janitor removed cannot be told.
+        let kept = settings.history.events_retention_days.saturating_mul(24);
+        self.within("webhooks.max_age_hours", webhooks.max_age_hours, 1, kept);
+        self.within("webhooks.max_dead_letters", webhooks.max_dead_letters, 1, 100_000);
     }
 
     fn names(&mut self, settings: &Settings) {

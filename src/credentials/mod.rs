@@ -11,6 +11,7 @@ pub mod kubeconfig;
 pub mod material;
 mod part;
 mod sealed;
+mod sealer;
 mod store;
 mod vault;
 
@@ -33,6 +34,7 @@ pub use foresight::{End, Foresight, Stage};
 pub use keys::{KeyError, KeySource, Keyring};
 pub use part::{AuthType, ClientCertificate, Credential, Part};
 pub use sealed::{RotationError, SealedStore};
+pub use sealer::Sealer;
 pub use store::{Change, CredentialStore, Found};
 pub use vault::Vault;
 

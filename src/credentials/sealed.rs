@@ -20,7 +20,7 @@ use serde_json::json;
 
 use super::{
     AuthType, Binding, Change, ClientCertificate, Credential, CredentialStore, Found, KeyError, KeySource, Keyring,
-    Part, keys,
+    Part, keys, sealer,
 };
 use crate::{
     audit::{Action, Origin},
@@ -60,7 +60,7 @@ impl SealedStore {
         let mut moved = 0;
         // Until nothing is left: a writer that did not see the new key may still have used the old one.
         loop {
-            let pass = self.reseal_all(by).await?;
+            let pass = self.reseal_all(by).await? + self.reseal_webhooks(by).await?;
             moved += pass;
             if pass == 0 {
                 break;
@@ -90,6 +90,18 @@ impl SealedStore {
             let told = self.rotated(by, again.len() as u64, false);
             moved += self.store.reseal_credentials(&again, &[told]).await?;
         }
+    }
+
+    async fn reseal_webhooks(&self, by: &Origin) -> Result<u64, RotationError> {
+        let (rows, keyring) = (self.store.webhooks().await?, self.keys());
+        let old = rows.iter().map(|(row, _)| row).filter(|row| row.seal.key_id != keyring.current_id());
+        let again = old.map(|row| sealer::reseal(&keyring, row).ok_or(RotationError::Webhook(row.name.clone())));
+        let again = again.collect::<Result<Vec<_>, _>>()?;
+        if again.is_empty() {
+            return Ok(0);
+        }
+        let told = self.rotated(by, again.len() as u64, false);
+        Ok(self.store.reseal_webhooks(&again, &[told]).await?)
     }
 
     fn keys(&self) -> Keyring {
@@ -136,6 +148,9 @@ pub enum RotationError {
     /// A credential that does not open with any key there is.
     #[error("the credentials of cluster {0} do not open with any known key; upload them again or delete them")]
     Unopened(ClusterId),
+    /// A webhook whose address does not open with any key there is.
+    #[error("the address of webhook {0} does not open with any known key; set it again or delete the webhook")]
+    Webhook(String),
 }
 
 #[async_trait]

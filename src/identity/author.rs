@@ -28,6 +28,11 @@ impl Author {
         Self { who: caller.author(), origin, scope: Arc::clone(&caller.scope) }
     }
 
+    /// What they may see.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
     /// May they see and touch this cluster?
     pub fn reaches(&self, cluster: &Cluster) -> bool {
         self.scope.admits(cluster)

@@ -54,6 +54,11 @@ impl Dialer {
         (self.handshakes.available_permits(), self.resolver.free())
     }
 
+    /// Is there an address of the site that may be connected to?
+    pub(super) async fn judge(&self, site: &Site, deadline: &mut Deadline) -> Result<(), Trouble> {
+        self.resolver.resolve(&site.host, site.port, deadline).await.map(drop)
+    }
+
     /// A TCP connection to one of the site's permitted addresses, in order, each with its share of the time.
     pub(super) async fn tcp(&self, site: &Site, deadline: &mut Deadline) -> Result<TcpStream, Trouble> {
         let addresses = self.resolver.resolve(&site.host, site.port, deadline).await?;

@@ -2,6 +2,7 @@
 //! configured endpoint and cluster, under hard caps of time and bytes. Knows nothing of storage or API.
 
 mod address;
+mod courier;
 mod deadline;
 mod descriptors;
 mod dial;
@@ -34,6 +35,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use tokio::sync::Semaphore;
 
 pub use address::AddressPolicy;
+pub use courier::HttpCourier;
 pub use descriptors::raise_descriptor_limit;
 pub use legs::{Asked, Leg, Legs, take_apart};
 pub use options::ProbeOptions;

@@ -13,7 +13,10 @@ use fleetbeat_actors::{
 };
 use uuid::Uuid;
 
-use super::audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
+use super::{
+    audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow},
+    webhooks::WebhookRows,
+};
 
 /// Which events to read.
 #[derive(Clone, Debug, Default)]
@@ -248,7 +251,7 @@ pub trait AuditLog: Send + Sync + 'static {
 /// The store. A change made for somebody takes the entries of the audit log that tell of it; none is for what the engine does of
 /// itself. Every method returns within the store's own time limits (2 s by default), whatever the server does.
 #[async_trait]
-pub trait Store: Roll + Ledger + EventLog + Keys + SessionRows + AuditLog {
+pub trait Store: Roll + Ledger + EventLog + Keys + SessionRows + AuditLog + WebhookRows {
     /// Registers clusters with the events that tell of it, all in one transaction.
     ///
     /// # Errors

@@ -19,6 +19,7 @@ pub(super) const SQLITE: &[Script] = &[
     (4, "audit", include_str!("../../migrations/sqlite/0004_audit.sql")),
     (5, "discoveries", include_str!("../../migrations/sqlite/0005_discoveries.sql")),
     (7, "login sessions", include_str!("../../migrations/sqlite/0007_login_sessions.sql")),
+    (8, "webhooks", include_str!("../../migrations/sqlite/0008_webhooks.sql")),
     (11, "sources of clusters", include_str!("../../migrations/sqlite/0011_sources.sql")),
 ];
 
@@ -30,6 +31,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (4, "audit", include_str!("../../migrations/postgres/0004_audit.sql")),
     (5, "discoveries", include_str!("../../migrations/postgres/0005_discoveries.sql")),
     (7, "login sessions", include_str!("../../migrations/postgres/0007_login_sessions.sql")),
+    (8, "webhooks", include_str!("../../migrations/postgres/0008_webhooks.sql")),
     (11, "sources of clusters", include_str!("../../migrations/postgres/0011_sources.sql")),
 ];
 

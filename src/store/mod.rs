@@ -9,6 +9,7 @@ mod newest;
 mod options;
 mod postgres;
 mod sqlite;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub use contract::{
 pub use failure::until;
 pub use look::{Seen, look};
 pub use options::{OpenError, Place, StoreOptions};
+pub use webhooks::{DeadLetter, StoredWebhook, WebhookCursor, WebhookRows, WebhookSeal};
 
 /// Opens the store that the options name, migrated to this binary's version.
 ///

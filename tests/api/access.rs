@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// What a route needs. Written by hand: the document must agree, and a new route must be entered here.
-const TABLE: [(&str, &str, &str); 50] = [
+const TABLE: [(&str, &str, &str); 60] = [
     ("GET", "/health", "none"),
     ("GET", "/ready", "none"),
     ("GET", "/api/v1/version", "none"),
@@ -67,6 +67,16 @@ const TABLE: [(&str, &str, &str); 50] = [
     ("DELETE", "/api/v1/sessions/{id}", "fleet-admin"),
     ("GET", "/api/v1/whoami/sessions", "viewer"),
     ("DELETE", "/api/v1/whoami/sessions/{id}", "viewer"),
+    ("GET", "/api/v1/webhooks", "operator"),
+    ("POST", "/api/v1/webhooks", "admin"),
+    ("GET", "/api/v1/webhooks/{id}", "operator"),
+    ("PUT", "/api/v1/webhooks/{id}", "admin"),
+    ("DELETE", "/api/v1/webhooks/{id}", "admin"),
+    ("POST", "/api/v1/webhooks/{id}/test", "admin"),
+    ("GET", "/api/v1/webhooks/{id}/deliveries", "operator"),
+    ("GET", "/api/v1/webhooks/{id}/dead-letters", "operator"),
+    ("POST", "/api/v1/webhooks/{id}/dead-letters/{event_id}/retry", "admin"),
+    ("DELETE", "/api/v1/webhooks/{id}/dead-letters/{event_id}", "admin"),
     ("GET", "/ws", "none"),
     ("GET", "/api/v1/streaming/status", "fleet-admin"),
     ("GET", "/api/v1/streaming/clients", "fleet-admin"),
@@ -146,7 +156,7 @@ impl Fleet {
             Object::Mine => (&self.mine, "mine-1"),
             Object::Theirs => (&self.theirs, "theirs-1"),
         };
-        path.replace("{id}", id).replace("{name}", name)
+        path.replace("{id}", id).replace("{event_id}", id).replace("{name}", name)
     }
 
     /// The status and the error's code.
@@ -186,6 +196,9 @@ fn body_of(method: &str, path: &str) -> Body {
         ("POST", "/api/v1/clusters") => cluster(&format!("new-{}", uuid::Uuid::now_v7().simple()), "blue"),
         ("POST", "/api/v1/clusters:import") => json!({ "clusters": [cluster("mine-1", "blue")] }),
         ("POST", "/api/v1/tokens") => json!({ "name": "another", "role": "viewer" }),
+        ("POST", "/api/v1/webhooks") => {
+            json!({ "name": format!("w-{}", uuid::Uuid::now_v7().simple()), "url": "https://hooks.example/in" })
+        }
         ("POST", path) if path.contains("/credentials") => json!({}),
         ("PUT" | "PATCH", _) => json!({ "display_name": "changed" }),
         _ => return Body::empty(),
@@ -283,7 +296,10 @@ async fn every_route_obeys_behind(door: Door) {
                     } else if path == "/ws" {
                         let plain = (StatusCode::BAD_REQUEST, "INVALID_REQUEST");
                         assert_eq!((status, code.as_str()), plain, "who they are is said in the socket: {case}");
-                    } else if path == "/api/v1/tokens/{id}" || path.ends_with("/sessions/{id}") {
+                    } else if path == "/api/v1/tokens/{id}"
+                        || path.ends_with("/sessions/{id}")
+                        || path.starts_with("/api/v1/webhooks/{id}")
+                    {
                         assert_eq!((status, code.as_str()), (StatusCode::NOT_FOUND, "NOT_FOUND"), "{case}");
                     } else if about_a_cluster && (path.contains("/credentials") || path.ends_with("/discover")) {
                         let known = ["CREDENTIALS_NOT_FOUND", "CREDENTIALS_INVALID"].contains(&code.as_str());

@@ -16,12 +16,13 @@ use chrono::TimeDelta;
 use fleetbeat::{
     api::{ApiParts, Dependency, GateRules, StatusPage, StreamingRules, Vitals, router},
     audit::{Journal, JournalRules, Origin},
-    credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Vault},
+    credentials::{Credential, Foresight, InMemoryCredentials, KeySource, Prover, SealedStore, Sealer, Vault},
     discovery::{Budget, Conversation, Discoverer, Habits, Inquirer, Manner, Question, Reply, Silence},
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
     limits::{Limiter, Rate, Rates},
     registration::{Registration, Watch},
     store::{Place, Store, StoreOptions, open},
+    webhooks::{Courier, Delivery, Letter, Parts, Patience, Rules, Webhooks},
 };
 use fleetbeat_actors::{
     engine::{Engine, EngineParts},
@@ -64,6 +65,8 @@ pub struct House {
     /// What API servers answer to discovery.
     pub answers: Arc<FakeInquirer>,
     discoverer: Arc<Discoverer>,
+    /// Who is told what happens.
+    pub webhooks: Arc<Webhooks>,
     /// Tells event streams to end.
     pub stop: watch::Sender<bool>,
     /// Who did what.
@@ -206,6 +209,7 @@ impl House {
         let fleet = FakeFleet::default();
         let engine = Arc::new(Engine::start(engine_parts(&store, &clock, &fleet)).await.unwrap());
         let key = KeySource::File(directory.path().join("credentials.key"));
+        let webhooks = webhooks(&store, &clock, &engine, key.clone()).await;
         let sealed = SealedStore::open(Arc::clone(&store), Arc::clone(&clock), key).unwrap();
         let (memory, judge) = (Arc::<InMemoryCredentials>::default(), Arc::<FakeProver>::default());
         let vault = Arc::new(Vault::new(Arc::clone(&memory), Arc::new(sealed), Arc::clone(&judge) as _));
@@ -247,6 +251,7 @@ impl House {
             fleet,
             engine,
             store,
+            webhooks,
             stop,
             memory,
             judge,
@@ -276,6 +281,7 @@ impl House {
             engine: Arc::clone(&self.engine) as Arc<dyn Watch>,
             clock: Arc::clone(&self.clock),
             identity,
+            webhooks: Arc::clone(&self.webhooks),
             journal: Arc::clone(&self.journal),
             limiter: Arc::new(Limiter::new(Arc::new(TestClock::default()), RATES, None)),
             gate: GateRules::default(),
@@ -367,6 +373,36 @@ impl House {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }
+}
+
+/// Takes everything anywhere, and nothing to 169.254.0.0/16.
+struct FakeCourier;
+
+#[async_trait::async_trait]
+impl Courier for FakeCourier {
+    async fn admits(&self, url: &url::Url) -> bool {
+        !url.host_str().is_some_and(|host| host.starts_with("169.254."))
+    }
+    async fn deliver(&self, _: Letter) -> Delivery {
+        Delivery::Answered(204)
+    }
+}
+
+async fn webhooks(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, engine: &Engine, key: KeySource) -> Arc<Webhooks> {
+    let second = Duration::from_secs(1);
+    let max_age = TimeDelta::hours(24);
+    let patience = Patience { max_attempts: 3, initial_backoff: second, max_backoff: second, max_age };
+    let rules = Rules { max_webhooks: 10_000, allow_http: false, patience, max_dead_letters: 10 };
+    let parts = Parts {
+        store: Arc::clone(store),
+        outbox: Arc::clone(engine.outbox()),
+        board: Arc::clone(engine.board()),
+        courier: Arc::new(FakeCourier),
+        sealer: Sealer::new(key),
+        clock: Arc::clone(clock),
+        rules,
+    };
+    Arc::new(Webhooks::load(parts).await.unwrap())
 }
 
 async fn answer(router: Router, request: Request<Body>) -> Answer {

@@ -139,7 +139,7 @@ impl Outbox {
     }
 
     /// Is the last sequence of any cluster unknown until the store answers?
-    pub(crate) fn has_doubts(&self) -> bool {
+    pub fn has_doubts(&self) -> bool {
         self.doubtful.load(Ordering::Acquire)
     }
 

@@ -82,6 +82,9 @@ macro_rules! write {
     };
 }
 
+/// After the macros, which it uses.
+mod webhooks;
+
 #[async_trait]
 impl Roll for PostgresStore {
     async fn revisions(&self) -> Result<Vec<(ClusterId, i64)>, StoreError> {

@@ -62,6 +62,9 @@ macro_rules! write {
     };
 }
 
+/// After the macros, which it uses.
+mod webhooks;
+
 #[async_trait]
 impl Roll for SqliteStore {
     async fn revisions(&self) -> Result<Vec<(ClusterId, i64)>, StoreError> {

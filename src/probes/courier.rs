@@ -1,0 +1,102 @@
+//! Takes messages of webhooks to their destinations: judged by the same address policy as clusters, on the very address that
+//! is connected to; over a connection of its own, under the same caps; a redirect is an answer like any other.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use fleetbeat_actors::health::{Cause, Endpoint};
+use http_body_util::Full;
+use hyper::{
+    Method, Request, Uri,
+    header::{self, HeaderValue},
+};
+use url::{Position, Url};
+
+use super::{
+    HttpProber, ProbeOptions, Trust,
+    deadline::Deadline,
+    dial::Dialer,
+    site::{Address, Site, USER_AGENT},
+    tls::Tls,
+    trouble::Trouble,
+    wire::{Answer, Wire},
+};
+use crate::webhooks::{Courier, Delivery, Letter};
+
+/// Longest look-up while a destination is only judged.
+const JUDGED_WITHIN: Duration = Duration::from_secs(3);
+
+/// A courier over HTTP(S).
+pub struct HttpCourier {
+    options: ProbeOptions,
+    dialer: Dialer,
+    trust: Trust,
+    /// Longest time for one message, from the look-up to the end of the answer.
+    deadline: Duration,
+}
+
+impl HttpCourier {
+    /// One that trusts the same authorities and addresses as a prober, and shares nothing else with it.
+    pub fn beside(prober: &HttpProber, options: ProbeOptions, deadline: Duration) -> Self {
+        let dialer = prober.shared.dialer.apart(&options);
+        Self { dialer, options, trust: prober.shared.trust.clone(), deadline }
+    }
+
+    async fn take(&self, letter: Letter) -> Result<Answer, Trouble> {
+        let site = site(&letter.url).ok_or(Trouble::Failed(Cause::Blocked))?;
+        let request = request(letter, &site).ok_or(Trouble::Failed(Cause::Blocked))?;
+        let mut deadline = Deadline::after(self.deadline);
+        let mut wire = Box::pin(self.connect(&site, &mut deadline)).await?;
+        let answer = deadline.bound(Cause::Timeout, wire.ask(request, &self.options)).await??;
+        wire.part();
+        Ok(answer)
+    }
+
+    async fn connect(&self, site: &Site, deadline: &mut Deadline) -> Result<Wire, Trouble> {
+        let stream = self.dialer.tcp(site, deadline).await?;
+        let poke = std::sync::Arc::new(|| {});
+        if !site.secure {
+            return Wire::open(stream, &self.options, None, Default::default(), poke).await;
+        }
+        let verifier = self.trust.for_endpoint(None).map_err(|_| Trouble::Failed(Cause::Tls))?;
+        let tls = Tls::new(self.trust.provider(), verifier, 0, None, None).map_err(Trouble::Failed)?;
+        let stream = self.dialer.tls(site, &tls, stream, deadline, self.options.permit_wait).await?;
+        Wire::open(stream, &self.options, None, Default::default(), poke).await
+    }
+}
+
+#[async_trait]
+impl Courier for HttpCourier {
+    async fn admits(&self, url: &Url) -> bool {
+        let Some(site) = site(url) else { return false };
+        let judged = self.dialer.judge(&site, &mut Deadline::after(JUDGED_WITHIN)).await;
+        judged != Err(Trouble::Failed(Cause::Blocked))
+    }
+
+    async fn deliver(&self, letter: Letter) -> Delivery {
+        match self.take(letter).await {
+            // What an answer says beyond its status is nobody's concern, however long it is.
+            Ok(answer) => Delivery::Answered(answer.status),
+            Err(Trouble::Failed(cause)) => Delivery::Failed(cause),
+            Err(Trouble::NotRun(_)) => Delivery::NotRun,
+        }
+    }
+}
+
+/// Where a destination is. What its endpoint would be asked plays no part.
+fn site(url: &Url) -> Option<Site> {
+    Site::parse(Endpoint::Loki, &Address { url: url.to_string(), ca_bundle: None, server_name: None })
+}
+
+fn request(letter: Letter, site: &Site) -> Option<Request<Full<bytes::Bytes>>> {
+    let mut request = Request::new(Full::new(letter.body));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::try_from(&letter.url[Position::BeforePath..Position::AfterQuery]).ok()?;
+    *request.headers_mut() = letter.headers;
+    let headers = request.headers_mut();
+    headers.insert(header::HOST, site.authority.clone());
+    headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    headers.insert(USER_AGENT.0, USER_AGENT.1);
+    Some(request)
+}
