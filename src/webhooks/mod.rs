@@ -24,7 +24,7 @@ use fleetbeat_actors::{
     outbox::Outbox,
     ports::{Clock, StoreError},
 };
-use hyper::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::watch;
@@ -345,7 +345,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// [`WebhookError`]
-    pub async fn retry(&self, id: Uuid, event: Uuid, by: &Author) -> Result<Attempt, WebhookError> {
+    pub async fn retry(&self, (id, event): (Uuid, Uuid), by: &Author) -> Result<Attempt, WebhookError> {
         let desk = self.get(id, by.scope())?;
         let letter = self.shared.store.dead_letter(id, event).await?.ok_or(WebhookError::NoLetter)?;
         let attempt = self.try_once(&desk, &News::of(&letter.event)).await?;
@@ -362,7 +362,7 @@ impl Webhooks {
     ///
     /// # Errors
     /// [`WebhookError`]
-    pub async fn discard(&self, id: Uuid, event: Uuid, by: &Author) -> Result<(), WebhookError> {
+    pub async fn discard(&self, (id, event): (Uuid, Uuid), by: &Author) -> Result<(), WebhookError> {
         let desk = self.get(id, by.scope())?;
         let told = told(&by.origin, Action::WebhookDiscard, &desk.webhook, self.now()).with("event_id", json!(event));
         if self.unbury(&desk, event, &[told]).await? { Ok(()) } else { Err(WebhookError::NoLetter) }

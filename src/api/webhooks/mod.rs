@@ -47,21 +47,34 @@ pub fn patient_routes() -> Routes {
     Routes::new().admin(routes!(test_webhook)).admin(routes!(retry_dead_letter))
 }
 
-/// The ids in the path: of a webhook and, where there is one, of an event.
-struct Ids<const N: usize>([Uuid; N]);
+/// The webhook in the path.
+struct WebhookId(Uuid);
 
-impl<const N: usize> FromRequestParts<ApiState> for Ids<N> {
+/// The webhook and the dead letter in the path.
+struct LetterId((Uuid, Uuid));
+
+impl FromRequestParts<ApiState> for WebhookId {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
-        let wrong = |name: &str| ApiError::invalid_field(name, "must be a UUID");
-        let Path(given) =
-            Path::<Vec<(String, String)>>::from_request_parts(parts, api).await.map_err(|_| wrong("id"))?;
-        let mut ids = [Uuid::nil(); N];
-        for (id, (name, text)) in ids.iter_mut().zip(given) {
-            *id = (text.len() == 36).then(|| text.parse().ok()).flatten().ok_or_else(|| wrong(&name))?;
-        }
-        Ok(Self(ids))
+        ids(parts, api).await.map(|[id]| Self(id))
     }
+}
+
+impl FromRequestParts<ApiState> for LetterId {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
+        ids(parts, api).await.map(|[id, event]| Self((id, event)))
+    }
+}
+
+async fn ids<const N: usize>(parts: &mut Parts, api: &ApiState) -> Result<[Uuid; N], ApiError> {
+    let wrong = |name: &str| ApiError::invalid_field(name, "must be a UUID");
+    let Path(given) = Path::<Vec<(String, String)>>::from_request_parts(parts, api).await.map_err(|_| wrong("id"))?;
+    let mut ids = [Uuid::nil(); N];
+    for (id, (name, text)) in ids.iter_mut().zip(given) {
+        *id = (text.len() == 36).then(|| text.parse().ok()).flatten().ok_or_else(|| wrong(&name))?;
+    }
+    Ok(ids)
 }
 
 impl From<WebhookError> for ApiError {
@@ -118,7 +131,7 @@ async fn create_webhook(
 async fn get_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id]): Ids<1>,
+    WebhookId(id): WebhookId,
     _query: NoQuery,
 ) -> Result<Json<WebhookView>, ApiError> {
     Ok(Json(WebhookView::of(&*api.webhooks.get(id, &seen.caller.scope)?)))
@@ -133,7 +146,7 @@ async fn get_webhook(
 async fn update_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id]): Ids<1>,
+    WebhookId(id): WebhookId,
     _query: NoQuery,
     JsonObject(body): JsonObject,
 ) -> Result<Json<WebhookView>, ApiError> {
@@ -152,7 +165,7 @@ async fn update_webhook(
 async fn delete_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id]): Ids<1>,
+    WebhookId(id): WebhookId,
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     api.webhooks.delete(id, &seen.author()).await?;
@@ -168,7 +181,7 @@ async fn delete_webhook(
 async fn test_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id]): Ids<1>,
+    WebhookId(id): WebhookId,
     _query: NoQuery,
 ) -> Result<Json<AttemptView>, ApiError> {
     let attempt = api.webhooks.test(id, &seen.author()).await?;
@@ -183,7 +196,7 @@ async fn test_webhook(
 async fn list_deliveries(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id]): Ids<1>,
+    WebhookId(id): WebhookId,
     _query: NoQuery,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let desk = api.webhooks.get(id, &seen.caller.scope)?;
@@ -221,7 +234,7 @@ impl FromParameters for LetterQuery {
 async fn list_dead_letters(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id]): Ids<1>,
+    WebhookId(id): WebhookId,
     Params(query): Params<LetterQuery>,
 ) -> Result<Json<LetterList>, ApiError> {
     let (after, limit) = (query.after.unwrap_or(0), query.limit.unwrap_or(DEFAULT_LIMIT));
@@ -242,10 +255,10 @@ async fn list_dead_letters(
 async fn retry_dead_letter(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id, event]): Ids<2>,
+    LetterId(letter): LetterId,
     _query: NoQuery,
 ) -> Result<Json<AttemptView>, ApiError> {
-    let attempt = api.webhooks.retry(id, event, &seen.author()).await?;
+    let attempt = api.webhooks.retry(letter, &seen.author()).await?;
     Ok(Json(AttemptView::of(&attempt)))
 }
 
@@ -259,9 +272,9 @@ async fn retry_dead_letter(
 async fn discard_dead_letter(
     State(api): State<ApiState>,
     seen: Seen,
-    Ids([id, event]): Ids<2>,
+    LetterId(letter): LetterId,
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
-    api.webhooks.discard(id, event, &seen.author()).await?;
+    api.webhooks.discard(letter, &seen.author()).await?;
     Ok(StatusCode::NO_CONTENT)
 }
