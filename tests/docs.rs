@@ -183,6 +183,13 @@ async fn the_examples_of_the_api_work() {
     play("api.md", &reader).await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_commands_of_the_webhooks_work() {
+    let product = Product::new().started().await;
+    let reader = Reader::new(&product.url().replace("http://", ""));
+    play("webhooks.md", &reader).await;
+}
+
 #[test]
 fn blocks_are_found_by_their_fences() {
     let found = blocks("a\n```sh\none\n```\n```yaml\nno\n```\n```sh endless\ntwo\n```\n");

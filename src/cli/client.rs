@@ -108,6 +108,14 @@ impl Client {
         self.send(Method::POST, path, body, within).await
     }
 
+    /// `PUT` of JSON.
+    ///
+    /// # Errors
+    /// As for every request.
+    pub async fn put(&self, path: &str, body: &Value) -> Result<Answer, CliError> {
+        self.send(Method::PUT, path, Some(body), self.timeout).await
+    }
+
     /// `DELETE`.
     ///
     /// # Errors

@@ -29,6 +29,7 @@ mod shutdown;
 mod table;
 mod tokens;
 mod watch;
+mod webhooks;
 mod words;
 
 use std::future::Future;
@@ -91,6 +92,7 @@ enum Command {
     Tokens(tokens::TokensArguments),
     Sessions(sessions::SessionsArguments),
     Audit(audit::AuditArguments),
+    Webhooks(webhooks::WebhooksArguments),
     Context(contexts::ContextArguments),
     Config(settings::ConfigArguments),
     Keys(keys::KeysArguments),
@@ -127,6 +129,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
         Command::Sessions(arguments) => on_one_thread(sessions::run(arguments, paint)),
         Command::Audit(arguments) => on_one_thread(audit::run(arguments, paint)),
+        Command::Webhooks(arguments) => on_one_thread(webhooks::run(arguments, paint)),
         Command::Context(arguments) => contexts::run(&arguments, paint),
         Command::Config(arguments) => settings::run(&arguments),
         Command::Keys(arguments) => on_one_thread(keys::run(arguments)),

@@ -17,3 +17,4 @@ mod from_hub;
 mod import;
 mod serving;
 mod steady;
+mod webhooks;

@@ -12,5 +12,6 @@ pub mod opening;
 pub mod roll;
 pub mod sample;
 pub mod sessions;
+pub mod webhooks;
 
 pub use backend::Backend;
