@@ -13,7 +13,7 @@ const BANNED_IN_TYPES: [&str; 5] = ["Service", "Manager", "Helper", "Utils", "Ph
 const BANNED_FILE_NAMES: [&str; 6] = ["utils", "util", "helpers", "helper", "manager", "service"];
 
 /// `(folder, words that may not occur in its code, why)`
-const WALLS: [(&str, &[&str], &str); 8] = [
+const WALLS: [(&str, &[&str], &str); 9] = [
     (
         "actors/src",
         &[
@@ -72,6 +72,11 @@ const WALLS: [(&str, &[&str], &str); 8] = [
         "src/secrets",
         &["crate::probes", "crate::bus", "crate::api", "crate::registration", "crate::app", "crate::cli"],
         "the Secrets know only the hub, the credentials and the store",
+    ),
+    (
+        "src/webhooks",
+        &["crate::probes", "crate::bus", "crate::api", "crate::app", "crate::cli"],
+        "webhooks open no connection themselves",
     ),
     ("loadtest/src", &["fleetbeat", "fleetbeat_actors", "sqlx", "ractor"], "the load harness speaks only the wire"),
     (

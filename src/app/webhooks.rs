@@ -12,13 +12,11 @@ use crate::{
     credentials::Sealer,
     probes::{HttpCourier, HttpProber, ProbeOptions},
     store::Store,
-    webhooks::{Parts, Patience, Rules, Webhooks},
+    webhooks::{BY_HAND, Parts, Patience, Rules, Webhooks},
 };
 
 /// Largest answer that is read, bytes.
 const MAX_ANSWER: usize = 64 * 1024;
-/// Tests and dead letters tried by hand at the same time, beside one delivery of every webhook.
-const BY_HAND: usize = 16;
 
 /// The webhooks that the store has. They are told nothing before they run.
 pub(super) async fn webhooks(

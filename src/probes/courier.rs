@@ -1,7 +1,7 @@
 //! Takes messages of webhooks to their destinations: judged by the same address policy as clusters, on the very address that
-//! is connected to; over a connection of its own, under the same caps; a redirect is an answer like any other.
+//! is connected to; over connections that no two webhooks share, under the same caps; a redirect is an answer like any other.
 
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use fleetbeat_actors::health::{Cause, Endpoint};
@@ -10,7 +10,10 @@ use hyper::{
     Method, Request, Uri,
     header::{self, HeaderValue},
 };
+use parking_lot::Mutex;
+use tokio::time::Instant;
 use url::{Position, Url};
+use uuid::Uuid;
 
 use super::{
     HttpProber, ProbeOptions, Trust,
@@ -25,6 +28,10 @@ use crate::webhooks::{Courier, Delivery, Letter};
 
 /// Longest look-up while a destination is only judged.
 const JUDGED_WITHIN: Duration = Duration::from_secs(3);
+/// Longest rest of a connection between two messages.
+const RESTS_FOR: Duration = Duration::from_secs(60);
+/// Longest life of a connection: what a name leads to is asked again.
+const LIVES_FOR: Duration = Duration::from_secs(300);
 
 /// A courier over HTTP(S).
 pub struct HttpCourier {
@@ -33,28 +40,61 @@ pub struct HttpCourier {
     trust: Trust,
     /// Longest time for one message, from the look-up to the end of the answer.
     deadline: Duration,
+    /// One connection of each webhook, at most.
+    resting: Mutex<HashMap<Uuid, Kept>>,
+}
+
+/// A connection that waits for the next message.
+struct Kept {
+    wire: Wire,
+    /// Scheme, host and port that it leads to.
+    origin: String,
+    opened: Instant,
+    rests_since: Instant,
 }
 
 impl HttpCourier {
     /// One that trusts the same authorities and addresses as a prober, and shares nothing else with it.
     pub fn beside(prober: &HttpProber, options: ProbeOptions, deadline: Duration) -> Self {
         let dialer = prober.shared.dialer.apart(&options);
-        Self { dialer, options, trust: prober.shared.trust.clone(), deadline }
+        Self { dialer, options, trust: prober.shared.trust.clone(), deadline, resting: Mutex::default() }
     }
 
     async fn take(&self, letter: Letter) -> Result<Answer, Trouble> {
         let site = site(&letter.url).ok_or(Trouble::Failed(Cause::Blocked))?;
+        let (line, origin) = (letter.line, letter.url.origin().ascii_serialization());
         let request = request(letter, &site).ok_or(Trouble::Failed(Cause::Blocked))?;
         let mut deadline = Deadline::after(self.deadline);
+        // A failure on a connection that had rested may only tell that it was closed meanwhile.
+        if let Some(mut kept) = line.and_then(|line| self.wake(line, &origin))
+            && let Ok(answer) = deadline.bound(Cause::Timeout, kept.wire.ask(request.clone(), &self.options)).await?
+        {
+            self.rest(line, kept, &answer);
+            return Ok(answer);
+        }
         let mut wire = Box::pin(self.connect(&site, &mut deadline)).await?;
         let answer = deadline.bound(Cause::Timeout, wire.ask(request, &self.options)).await??;
-        wire.part();
+        let now = Instant::now();
+        self.rest(line, Kept { wire, origin, opened: now, rests_since: now }, &answer);
         Ok(answer)
+    }
+
+    fn wake(&self, line: Uuid, origin: &str) -> Option<Kept> {
+        let kept = self.resting.lock().remove(&line)?;
+        let usable = kept.is_fresh() && kept.origin == origin && kept.wire.wake();
+        usable.then_some(kept)
+    }
+
+    fn rest(&self, line: Option<Uuid>, kept: Kept, answer: &Answer) {
+        let Some(line) = line.filter(|_| answer.reusable && kept.wire.rest()) else { return kept.wire.part() };
+        let mut resting = self.resting.lock();
+        resting.retain(|_, kept| kept.is_fresh());
+        resting.insert(line, Kept { rests_since: Instant::now(), ..kept });
     }
 
     async fn connect(&self, site: &Site, deadline: &mut Deadline) -> Result<Wire, Trouble> {
         let stream = self.dialer.tcp(site, deadline).await?;
-        let poke = std::sync::Arc::new(|| {});
+        let poke = Arc::new(|| {});
         if !site.secure {
             return Wire::open(stream, &self.options, None, Default::default(), poke).await;
         }
@@ -62,6 +102,12 @@ impl HttpCourier {
         let tls = Tls::new(self.trust.provider(), verifier, 0, None, None).map_err(Trouble::Failed)?;
         let stream = self.dialer.tls(site, &tls, stream, deadline, self.options.permit_wait).await?;
         Wire::open(stream, &self.options, None, Default::default(), poke).await
+    }
+}
+
+impl Kept {
+    fn is_fresh(&self) -> bool {
+        self.rests_since.elapsed() < RESTS_FOR && self.opened.elapsed() < LIVES_FOR
     }
 }
 
@@ -96,7 +142,6 @@ fn request(letter: Letter, site: &Site) -> Option<Request<Full<bytes::Bytes>>> {
     let headers = request.headers_mut();
     headers.insert(header::HOST, site.authority.clone());
     headers.insert(header::ACCEPT, HeaderValue::from_static("*/*"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     headers.insert(USER_AGENT.0, USER_AGENT.1);
     Some(request)
 }

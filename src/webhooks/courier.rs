@@ -5,9 +5,12 @@ use bytes::Bytes;
 use fleetbeat_actors::health::Cause;
 use hyper::HeaderMap;
 use url::Url;
+use uuid::Uuid;
 
 /// A message on its way.
 pub struct Letter {
+    /// Whose connection it may take, and leave to the next one; none: one of its own.
+    pub line: Option<Uuid>,
     /// Where to. May hold secrets.
     pub url: Url,
     /// What stands on it, besides what every request has.

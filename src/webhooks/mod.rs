@@ -27,7 +27,7 @@ use fleetbeat_actors::{
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
 pub use courier::{Courier, Delivery, Letter};
@@ -46,6 +46,9 @@ use crate::{
     store::{AuditEntry, AuditOutcome, DeadLetter, Store, WebhookCursor},
 };
 use meters::Meters;
+
+/// Tests and dead letters that are tried by hand at the same time.
+pub const BY_HAND: usize = 16;
 
 /// Limits and habits.
 #[derive(Clone, Copy, Debug)]
@@ -154,6 +157,7 @@ pub struct Webhooks {
     /// One change at a time: memory and store say the same.
     turn: tokio::sync::Mutex<()>,
     changes: watch::Sender<u64>,
+    by_hand: Semaphore,
     /// Could cursors not be stored when it was last tried?
     unmarked: AtomicBool,
 }
@@ -179,7 +183,8 @@ impl Webhooks {
         }
         let (shared, changes) = (Arc::new(Shared { parts, meters: Meters::new() }), watch::Sender::new(0));
         let (desks, turn) = (RwLock::new(desks), tokio::sync::Mutex::default());
-        Ok(Self { shared, desks, turn, changes, unmarked: AtomicBool::new(false) })
+        let by_hand = Semaphore::new(BY_HAND);
+        Ok(Self { shared, desks, turn, changes, by_hand, unmarked: AtomicBool::new(false) })
     }
 
     /// All of them, by their names.
@@ -379,7 +384,8 @@ impl Webhooks {
         if desk.webhook.target.is_none() {
             return Err(WebhookError::Unreadable);
         }
-        Ok(self.shared.deliver(desk, news, 1).await)
+        let _permit = self.by_hand.acquire().await;
+        Ok(self.shared.deliver(desk, news, 1, None).await)
     }
 
     async fn judge(&self, url: &url::Url) -> Result<(), WebhookError> {
@@ -444,7 +450,7 @@ fn ended(entry: AuditEntry, delivery: Delivery) -> AuditEntry {
 
 impl Webhook {
     /// The message that tells it, signed where it has a secret; `None` while nobody can read where to.
-    fn letter(&self, news: &News, now: DateTime<Utc>) -> Option<Letter> {
+    fn letter(&self, news: &News, now: DateTime<Utc>, line: Option<Uuid>) -> Option<Letter> {
         let target = self.target.as_ref()?;
         let (body, id, timestamp) = (self.format.body(news), news.id.to_string(), now.timestamp());
         let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()))]);
@@ -458,6 +464,6 @@ impl Webhook {
         }
         set("webhook-timestamp", timestamp.to_string());
         set("webhook-id", id);
-        Some(Letter { url: target.url.clone(), headers, body })
+        Some(Letter { line, url: target.url.clone(), headers, body })
     }
 }

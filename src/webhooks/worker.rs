@@ -6,6 +6,7 @@ use std::{sync::Arc, time::Duration};
 use aws_lc_rs::rand;
 use chrono::TimeDelta;
 use fleetbeat_actors::{event::Event, outbox::Recent, ports::StoreError};
+use uuid::Uuid;
 
 use super::{
     Desk, Shared,
@@ -68,7 +69,7 @@ async fn tell(desk: &Desk, shared: &Shared, event: &Arc<Event>) {
             return bury(desk, shared, event, "expired").await;
         }
         let attempts = desk.progress.lock().cursor.attempts.saturating_add(1);
-        let delivery = shared.deliver(desk, &News::of(event), attempts).await.delivery;
+        let delivery = shared.deliver(desk, &News::of(event), attempts, Some(desk.webhook.id)).await.delivery;
         if delivery.is_taken() {
             return desk.progress.lock().pass(event.position, Unstored::Told);
         }
@@ -123,9 +124,9 @@ async fn bury(desk: &Desk, shared: &Shared, event: &Arc<Event>, reason: &'static
 
 impl Shared {
     /// One try: made, measured and noted.
-    pub(super) async fn deliver(&self, desk: &Desk, news: &News, attempt: u32) -> Attempt {
+    pub(super) async fn deliver(&self, desk: &Desk, news: &News, attempt: u32, line: Option<Uuid>) -> Attempt {
         let (at, began) = (self.clock.wall(), self.clock.now());
-        let delivery = match desk.webhook.letter(news, at) {
+        let delivery = match desk.webhook.letter(news, at, line) {
             Some(letter) => self.courier.deliver(letter).await,
             None => Delivery::NotRun,
         };

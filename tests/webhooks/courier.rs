@@ -32,7 +32,7 @@ fn courier(look_up: LookUp, deadline: Duration) -> HttpCourier {
 }
 
 fn letter(url: &str) -> Letter {
-    Letter { url: Url::parse(url).unwrap(), headers: Default::default(), body: Bytes::from_static(b"{}") }
+    Letter { line: None, url: Url::parse(url).unwrap(), headers: Default::default(), body: Bytes::from_static(b"{}") }
 }
 
 #[tokio::test]
