@@ -152,7 +152,7 @@ mod tests {
             "label_selector": "a b", "enabled": "yes", "colour": "red",
         });
         let named = ["name", "url", "format", "secret", "event_types", "label_selector", "enabled", "colour"];
-        assert_eq!(read(body).err().expect("wrong"), named);
+        assert_eq!(read(body).expect_err("wrong"), named);
     }
 
     #[test]

@@ -233,6 +233,23 @@ async fn what_cannot_be_told_becomes_a_dead_letter_that_can_be_tried_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_replaced_key_opens_the_addresses_still() {
+    let receiver = Receiver::start().await;
+    let mut product = product().started().await;
+    let made = make(&product.client(), json!({ "name": "kept", "url": receiver.url(), "secret": SECRET })).await;
+    product.terminate(Duration::from_secs(10)).await;
+    let key = product.data_dir().join("credentials.key");
+    let before = std::fs::read_to_string(&key).unwrap();
+    let rotated = product.run(&["keys", "rotate"]);
+    assert!(rotated.status.success(), "{}", String::from_utf8_lossy(&rotated.stderr));
+    assert_ne!(std::fs::read_to_string(&key).unwrap(), before);
+    product.start().await;
+    let tried = product.client().post(&path(&made, "/test"), &json!({})).await.expect(200).json();
+    assert_eq!(tried["outcome"], "delivered", "{tried}");
+    assert!(receiver.messages()[0].is_signed_with(SECRET));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_destination_that_is_not_allowed_is_refused_by_its_field() {
     let product = product().set("webhooks.allow_http", true).started().await;
     let client = product.client();
