@@ -325,7 +325,7 @@ fn letter(row: &PgRow) -> Result<DeadLetter, Failure> {
         ClusterId(row.try_get("cluster_id")?),
         row.try_get("sequence")?,
         row.try_get("occurred_at")?,
-        row.try_get::<String, _>("payload")?.into_boxed_str(),
+        row.try_get("payload")?,
     );
     Ok(DeadLetter {
         webhook_id: row.try_get("webhook_id")?,

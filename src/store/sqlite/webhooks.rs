@@ -321,7 +321,7 @@ fn letter(row: &SqliteRow) -> Result<DeadLetter, Failure> {
         ClusterId(uuid_of(row, "cluster_id")?),
         row.try_get("sequence")?,
         moment(row, "occurred_at")?,
-        row.try_get::<String, _>("payload")?.into_boxed_str(),
+        row.try_get("payload")?,
     );
     Ok(DeadLetter {
         webhook_id: uuid_of(row, "webhook_id")?,
