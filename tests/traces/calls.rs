@@ -42,7 +42,7 @@ async fn a_request_s_trace_goes_on_into_postgresql_and_redis() {
         let of_a_request =
             |call: &Span| spans.iter().any(|one| one.parent_id == PARENT && one.span_id == call.parent_id);
         let mut calls = spans.iter().filter(|span| span.trace_id == TRACE && span.parent_id != PARENT);
-        calls.find(|call| !of_a_request(call)).map_or(Ok(()), |orphan| Err(orphan.clone()))
+        calls.find(|call| !of_a_request(call)).map_or(Ok(()), |orphan| Err(orphan.name.clone()))
     })
     .await;
     for (name, system) in
