@@ -54,7 +54,7 @@ pub fn patient_routes() -> Routes {
 #[utoipa::path(post, path = "/api/v1/clusters", tag = "clusters", request_body = Spec, responses(
     (status = 201, description = "Registered", body = ClusterView, headers(
         ("ETag" = String, description = "Its generation"), ("Location" = String, description = "Where it is"))),
-    (status = 409, description = "The name is in use: CLUSTER_ALREADY_EXISTS", body = super::error::ErrorEnvelope),
+    (status = 409, description = "The name or the source is in use: CLUSTER_ALREADY_EXISTS", body = super::error::ErrorEnvelope),
     Always, WithBody, NeedsStore))]
 async fn register_cluster(
     State(api): State<ApiState>,
@@ -119,6 +119,7 @@ async fn get_cluster_by_name(
     IfMatch), responses(
     (status = 200, description = "The cluster after the change; the same generation when nothing changed",
         body = ClusterView, headers(("ETag" = String))),
+    (status = 409, description = "The source is in use: CLUSTER_ALREADY_EXISTS", body = super::error::ErrorEnvelope),
     Always, OneCluster, WithBody, Conditional, NeedsStore))]
 async fn update_cluster(
     State(api): State<ApiState>,
@@ -139,6 +140,7 @@ async fn update_cluster(
     request_body(content((MergePatch = "application/merge-patch+json"), (MergePatch = "application/json"))), responses(
     (status = 200, description = "The cluster after the change; the same generation when nothing changed",
         body = ClusterView, headers(("ETag" = String))),
+    (status = 409, description = "The source is in use: CLUSTER_ALREADY_EXISTS", body = super::error::ErrorEnvelope),
     Always, OneCluster, WithBody, Conditional, NeedsStore))]
 async fn patch_cluster(
     State(api): State<ApiState>,

@@ -75,8 +75,8 @@ impl ApiError {
     }
 
     /// Another cluster has that source.
-    pub fn source_taken(name: &str) -> Self {
-        let message = format!("The source is that of cluster '{name}'");
+    pub fn source_taken() -> Self {
+        let message = "The source is that of another cluster";
         let error = Self::new(StatusCode::CONFLICT, "CLUSTER_ALREADY_EXISTS", message);
         Self { details: vec![Detail::new("source", "is taken")], ..error }
     }
@@ -217,7 +217,7 @@ impl From<WriteError> for ApiError {
             WriteError::Invalid(invalid) => Self::invalid(invalid),
             WriteError::NameTaken(name) => Self::cluster_exists(&name),
             WriteError::Foreign(foreign) => Self::cluster_from_elsewhere(&foreign),
-            WriteError::SourceTaken(name) => Self::source_taken(&name),
+            WriteError::SourceTaken => Self::source_taken(),
             WriteError::NotFound(id) => Self::cluster_not_found(id),
             WriteError::Precondition { current } => {
                 Self::precondition_failed(format!("The cluster is at generation {current}"))

