@@ -21,6 +21,7 @@ pub mod registration;
 pub mod renewal;
 pub mod secrets;
 pub mod selector;
+pub mod silences;
 pub mod store;
 pub mod traces;
 pub mod web;

@@ -1,9 +1,6 @@
 //! Who may call what: every route states the role it needs, and every handler sees clusters through its caller.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::{FromRequestParts, Request, State},
@@ -23,10 +20,9 @@ use utoipa::openapi::{
 };
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-use super::{ApiState, error::ApiError, live::Frame, schema, witness};
+use super::{ApiState, error::ApiError, live::Frame, schema, view::Now, witness};
 use crate::{
     audit::Origin,
-    credentials::Foresight,
     exposition::Exposition,
     identity::{Author, Caller, Identity, Knock, Method, Peer, Role, Unknown},
     limits::{Asker, Limiter},
@@ -266,8 +262,9 @@ impl Seen {
     }
 
     /// Their series.
-    pub fn exposition(&self, foresight: Option<&Foresight>, now: Instant) -> Exposition {
-        Exposition::of_those(&self.board, |entry| self.admits(entry), foresight, now)
+    pub fn exposition(&self, now: Now<'_>) -> Exposition {
+        let silences = Some((now.calendar, now.wall));
+        Exposition::marked(&self.board, |entry| self.admits(entry), Some(now.foresight), silences, now.instant)
     }
 
     /// How many clusters there are.

@@ -22,6 +22,7 @@ use super::{
     ApiState,
     access::{Routes, Seen},
     error::ApiError,
+    marks::{Marker, marked},
     query::{FromParameters, Parameters, Params},
     schema::{self, Always, NeedsStore},
 };
@@ -117,6 +118,8 @@ struct EventView {
     /// Event-specific data.
     #[schema(value_type = Object)]
     payload: serde_json::Value,
+    /// Silences that held for its cluster then; left out where there was none.
+    silenced_by: Option<Vec<Uuid>>,
 }
 
 /// Part of the event log.
@@ -162,10 +165,10 @@ async fn list_events(
         found.position = next.position;
         found.at_end = next.at_end || stuck;
     }
-    Ok(answer(&found))
+    Ok(answer(&found, api.broadcaster.marker()))
 }
 
-fn answer(found: &Stretch) -> Response {
+fn answer(found: &Stretch, marker: &Marker) -> Response {
     let size = found.events.iter().map(|event| event.json.len() + 1).sum::<usize>();
     let mut body = String::with_capacity(size + 80);
     body.push_str("{\"items\":[");
@@ -173,7 +176,7 @@ fn answer(found: &Stretch) -> Response {
         if index > 0 {
             body.push(',');
         }
-        body.push_str(&event.json);
+        body.push_str(&marked(&event.json, &marker.silences(event)));
     }
     body.push_str(&format!("],\"next_after\":{},\"has_more\":{}}}", found.position, !found.at_end));
     ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()

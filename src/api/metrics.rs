@@ -48,7 +48,7 @@ async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<
     let engine = api.metrics.as_ref().filter(|_| seen.is_everything());
     let engine = engine.map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     let with_clusters = query.clusters.unwrap_or(true);
-    let clusters = with_clusters.then(|| seen.exposition(Some(&api.foresight), api.clock.now())).into_iter().flatten();
+    let clusters = with_clusters.then(|| seen.exposition(api.now())).into_iter().flatten();
     let chunks = std::iter::once(Bytes::from(engine)).chain(clusters).map(Ok::<_, Infallible>);
     let mut response = Response::new(Body::from_stream(stream::iter(chunks)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));

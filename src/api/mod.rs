@@ -17,12 +17,14 @@ mod internal;
 mod listing;
 mod live;
 mod login;
+mod marks;
 mod metrics;
 mod openapi;
 mod past;
 mod query;
 mod schema;
 mod sessions;
+mod silences;
 mod socket;
 mod status_page;
 mod stream;
@@ -67,6 +69,7 @@ use crate::{
     identity::{Caller, Identity},
     limits::Limiter,
     registration::{Registration, Watch},
+    silences::Silences,
     store::Store,
     webhooks::Webhooks,
 };
@@ -90,6 +93,8 @@ pub struct ApiParts {
     pub registration: Arc<Registration>,
     /// The engine.
     pub engine: Arc<dyn Watch>,
+    /// Who is silenced when.
+    pub silences: Arc<Silences>,
     /// What of the fleet's access ends when.
     pub foresight: Arc<Foresight>,
     /// Asks clusters what they can do.
@@ -139,7 +144,12 @@ impl std::ops::Deref for ApiState {
 
 impl ApiState {
     fn now(&self) -> Now<'_> {
-        Now { instant: self.clock.now(), wall: self.clock.wall(), foresight: &self.foresight }
+        Now {
+            instant: self.clock.now(),
+            wall: self.clock.wall(),
+            foresight: &self.foresight,
+            calendar: self.silences.calendar(),
+        }
     }
 
     /// Is somebody who began to listen a while ago still one?
@@ -181,7 +191,9 @@ pub fn router(parts: ApiParts) -> Router {
 pub fn routers(parts: ApiParts) -> Routers {
     let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
     let (limiter, gate, pages) = (Arc::clone(&parts.limiter), Arc::new(parts.gate.clone()), parts.pages.clone());
-    let (broadcaster, walks) = (Arc::new(Broadcaster::new(Arc::clone(&parts.outbox))), Arc::new(Semaphore::new(1)));
+    let marker = marks::Marker::new(Arc::clone(&parts.board), Arc::clone(parts.silences.calendar()));
+    let broadcaster = Broadcaster::new(Arc::clone(&parts.outbox), marker);
+    let (broadcaster, walks) = (Arc::new(broadcaster), Arc::new(Semaphore::new(1)));
     let state = ApiState { parts: Arc::new(parts), broadcaster, listeners: Arc::default(), walks };
     let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
     let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
@@ -191,6 +203,7 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(tiles::routes())
         .merge(status_page::routes())
         .merge(past::routes())
+        .merge(silences::routes())
         .merge(events::routes())
         .merge(health::routes())
         .merge(metrics::routes())

@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     history::{Account, Course, Step, Window, account},
+    silences::Held,
     store::StoredTransition,
 };
 
@@ -79,6 +80,29 @@ struct History {
     truncated: bool,
     /// Checks by five minutes, the oldest first.
     rollups: Vec<RollupView>,
+    /// When the cluster was silenced, as far as it is inside, the oldest first.
+    silences: Vec<HeldView>,
+}
+
+/// When a silence held.
+#[derive(Serialize, ToSchema)]
+#[schema(as = SilencedWindow)]
+struct HeldView {
+    /// The silence.
+    silence_id: Uuid,
+    /// Why.
+    comment: String,
+    /// From …
+    from: DateTime<Utc>,
+    /// … to.
+    to: DateTime<Utc>,
+}
+
+impl From<Held> for HeldView {
+    fn from(held: Held) -> Self {
+        let (silence, window) = (held.silence, held.window);
+        Self { silence_id: silence.id, comment: silence.comment.clone(), from: window.from, to: window.to }
+    }
 }
 
 /// A change of state.
@@ -104,11 +128,16 @@ struct TransitionView {
     /// What convinced the engine.
     #[schema(value_type = Object)]
     evidence: serde_json::Value,
+    /// Silences that held then: nobody was notified.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    silenced_by: Vec<Uuid>,
 }
 
-impl From<StoredTransition> for TransitionView {
-    fn from(stored: StoredTransition) -> Self {
+impl TransitionView {
+    fn of(stored: StoredTransition, silenced_by: Vec<Uuid>) -> Self {
         Self {
+            silenced_by,
             event_id: stored.event_id,
             old_state: stored.old_state,
             new_state: stored.new_state,
@@ -183,7 +212,7 @@ async fn cluster_history(
     Id(id): Id,
     Params(query): Params<HistoryQuery>,
 ) -> Result<Json<History>, ApiError> {
-    seen.get(id)?;
+    let entry = seen.get(id)?;
     let Window { from, to } = query.window(api.now().wall)?;
     let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
     let asked = u32::try_from(limit + 1).unwrap_or(u32::MAX);
@@ -191,8 +220,14 @@ async fn cluster_history(
     let rollups = api.store.rollups(id, from, to).await.map_err(ApiError::of_reading)?;
     let truncated = transitions.len() > limit;
     transitions.truncate(limit);
-    let transitions = transitions.into_iter().map(TransitionView::from).collect();
-    Ok(Json(History { cluster_id: id.0, from, to, transitions, truncated, rollups: added_up(rollups) }))
+    let calendar = api.silences.calendar();
+    let marked = |stored: StoredTransition| {
+        let silenced_by = calendar.muting(&entry.cluster, stored.at);
+        TransitionView::of(stored, silenced_by)
+    };
+    let transitions = transitions.into_iter().map(marked).collect();
+    let silences = calendar.held(&entry.cluster, Window { from, to }).into_iter().map(HeldView::from).collect();
+    Ok(Json(History { cluster_id: id.0, from, to, transitions, truncated, rollups: added_up(rollups), silences }))
 }
 
 /// Length of a window: `30m`, `24h`, `7d`.
@@ -251,6 +286,8 @@ struct Uptime {
     down_seconds: f64,
     /// Seconds in which nobody looked: before the first check, while the monitor was stopped, stalled or held.
     unobserved_seconds: f64,
+    /// Seconds of maintenance: under a silence, whatever the cluster was in. They count for nothing else.
+    excluded_seconds: f64,
     /// Up and degraded as a share of the observed time; null when nothing was observed.
     availability_percent: Option<f64>,
     /// ONLINE, percent of the observed time.
@@ -259,13 +296,14 @@ struct Uptime {
     degraded_percent: Option<f64>,
     /// OFFLINE, percent of the observed time.
     down_percent: Option<f64>,
-    /// Observed, percent of the window.
+    /// Observed, percent of the window less its maintenance.
     observed_percent: f64,
-    /// How often it went OFFLINE.
+    /// How often it went OFFLINE, but for what began and ended under maintenance.
     outages: usize,
 }
 
-/// How much of a window a cluster was up. Time in which nobody looked counts neither as up nor as down.
+/// How much of a window a cluster was up. Time in which nobody looked counts neither as up nor as down, and neither does
+/// maintenance.
 #[utoipa::path(get, path = "/api/v1/clusters/{id}/uptime", tag = "history", params(
     ("id" = Uuid, Path, description = "Cluster id"), UptimeQuery), responses(
     (status = 200, description = "Its uptime", body = Uptime), Always, OneCluster, NeedsStore))]
@@ -308,14 +346,16 @@ impl ApiState {
         if entry.is_stale(now.instant) {
             gaps.push(Window { from: status.last_check_at.unwrap_or(status.since), to: window.to });
         }
-        Ok(Course { initial, steps, gaps })
+        let held = self.silences.calendar().held(&entry.cluster, *window);
+        let excluded = held.into_iter().map(|held| held.window).collect();
+        Ok(Course { initial, steps, gaps, excluded })
     }
 }
 
 impl Uptime {
     fn of(entry: &Entry, window: Window, spent: Account) -> Self {
         let seconds = |time: TimeDelta| time.num_milliseconds() as f64 / 1_000.0;
-        let length = (window.to - window.from).num_milliseconds().max(1) as f64;
+        let length = (window.to - window.from - spent.excluded).num_milliseconds().max(1) as f64;
         Self {
             cluster_id: entry.cluster.id.0,
             from: window.from,
@@ -325,6 +365,7 @@ impl Uptime {
             degraded_seconds: seconds(spent.degraded),
             down_seconds: seconds(spent.down),
             unobserved_seconds: seconds(spent.unobserved),
+            excluded_seconds: seconds(spent.excluded),
             availability_percent: spent.percent(spent.up + spent.degraded),
             up_percent: spent.percent(spent.up),
             degraded_percent: spent.percent(spent.degraded),

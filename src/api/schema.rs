@@ -19,6 +19,7 @@ use utoipa::{
 use super::error::ErrorEnvelope;
 use crate::{
     registration::{Spec, validate},
+    silences::Standing,
     store::AuditOutcome,
 };
 
@@ -45,6 +46,8 @@ vocabularies! {
     event_type: EventType::ALL;
     /// Schema of [`AuditOutcome`].
     audit_outcome: AuditOutcome::ALL;
+    /// Schema of [`Standing`].
+    standing: Standing::ALL;
 }
 
 /// Schema of a probe's cause: [`Cause`], [`NotRun`], or null.
@@ -105,6 +108,8 @@ repeatable! {
     environments: environment;
     /// Any of several event types.
     event_types: event_type;
+    /// Any of several standings of a silence.
+    standings: standing;
 }
 
 fn words(words: impl Iterator<Item = &'static str>, nullable: bool) -> Object {

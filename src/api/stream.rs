@@ -234,7 +234,10 @@ impl Follower {
         if stretch.events.is_empty() && !stretch.at_end && stretch.position == before {
             return Err(());
         }
-        Ok((stretch.events.into_iter().map(|event| Arc::new(Frame::new(event))).collect(), stretch.at_end))
+        Ok((
+            stretch.events.into_iter().map(|event| Arc::new(self.api.broadcaster.frame(event))).collect(),
+            stretch.at_end,
+        ))
     }
 
     /// A comment, with the position so that a reader who filters resumes from here.

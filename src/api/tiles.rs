@@ -72,6 +72,10 @@ struct Tile {
     stale: bool,
     /// Has the state changed too often lately?
     flapping: bool,
+    /// Is it silenced? Left out where it is not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    silenced: bool,
     /// When the state began.
     since: DateTime<Utc>,
     /// When the last check ended.
@@ -143,6 +147,7 @@ impl Tile {
             latency_ms: status.latency_ms,
             stale: entry.is_stale(now.instant),
             flapping: status.flapping,
+            silenced: now.calendar.mutes(&entry.cluster, now.wall),
             since: status.since,
             last_check_at: status.last_check_at,
             reason: reason(status),

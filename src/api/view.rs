@@ -16,6 +16,7 @@ use super::schema;
 use crate::{
     credentials::{Foresight, Stage},
     discovery::Capabilities,
+    silences::Calendar,
 };
 
 /// Now, both ways.
@@ -27,6 +28,8 @@ pub struct Now<'a> {
     pub wall: DateTime<Utc>,
     /// What ends when.
     pub foresight: &'a Foresight,
+    /// Who is silenced when.
+    pub calendar: &'a Calendar,
 }
 
 /// A cluster.
@@ -73,6 +76,10 @@ pub struct ClusterView {
     /// Where it was imported from; left out where that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// Silences that hold now: nobody is notified, and nothing counts against its uptime. Left out where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub silenced_by: Vec<Uuid>,
     /// Version of its spec; the first part of its `ETag`.
     pub generation: i64,
     /// Who registered it.
@@ -216,6 +223,7 @@ impl ClusterView {
                 success_threshold: own.success_threshold,
             },
             source: cluster.source.clone(),
+            silenced_by: now.calendar.muting(cluster, now.wall),
             generation: cluster.generation,
             created_by: cluster.created_by.clone(),
             created_at: cluster.created_at,
@@ -257,8 +265,14 @@ pub fn entity_tag(entry: &Entry, now: Now<'_>) -> String {
     let access = now.foresight.ends(&entry.cluster).first().map_or_else(String::new, |end| {
         format!("-{:x}{}", end.at.timestamp(), now.foresight.stage(end, now.wall) as u8)
     });
+    let silences = now.calendar.muting(&entry.cluster, now.wall);
+    let silenced = silences.iter().map(|id| id.as_u128() as u32).reduce(|a, b| a.rotate_left(1) ^ b);
+    let silenced = silenced.map_or_else(String::new, |ids| format!("-{ids:x}"));
     let found = discovered_at(&entry.cluster).map_or_else(String::new, |at| format!("-{:x}", at.timestamp_millis()));
-    format!("\"{}-{}-{checked_ms:x}-{freshness}{access}{found}\"", entry.cluster.generation, entry.status.version)
+    format!(
+        "\"{}-{}-{checked_ms:x}-{freshness}{access}{found}{silenced}\"",
+        entry.cluster.generation, entry.status.version
+    )
 }
 
 /// When the capabilities of a cluster were last confirmed.

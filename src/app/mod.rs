@@ -37,6 +37,7 @@ use crate::{
     discovery::Discoverer,
     registration::Registration,
     renewal::{Renewals, Schedule},
+    silences::Silences,
     store::Store,
     web,
     webhooks::Webhooks,
@@ -93,6 +94,9 @@ impl App {
             Arc::clone(&vault),
         ));
         let identity = identity::identity(settings, &store, &clock, &breakers).await?;
+        let keep = chrono::TimeDelta::days(i64::from(settings.history.transitions_retention_days));
+        let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await;
+        let silences = Arc::new(silences.context("the silences could not be loaded")?);
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
         let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
         let inquirer = parts::inquirer(settings, &prober);
@@ -122,6 +126,7 @@ impl App {
             store: Arc::clone(&store),
             registration: Arc::clone(&registration),
             engine: Arc::clone(&engine) as _,
+            silences: Arc::clone(&silences),
             foresight: Arc::clone(&foresight),
             discoverer: Arc::clone(&discoverer),
             clock: Arc::clone(&clock),
@@ -158,6 +163,7 @@ impl App {
         tasks.spawn(discoverer.run(Arc::clone(&store)));
         tasks.spawn(renewals.run());
         tasks.spawn(Arc::clone(&webhooks).run());
+        tasks.spawn(async move { silences.keep().await });
         tasks.spawn(async move { identity.keep_fresh().await });
         tasks.spawn(numbers::keep(metrics, prober));
         tasks.spawn(numbers::feel_pulses(vitals));

@@ -94,6 +94,10 @@ pub enum Action {
     SessionBegin,
     /// A browser's session was ended.
     SessionEnd,
+    /// A silence was made.
+    SilenceCreate,
+    /// A silence was ended before its time.
+    SilenceEnd,
     /// The key that seals credentials was replaced.
     KeysRotate,
     /// A webhook was made.
@@ -137,6 +141,8 @@ impl Action {
             Self::TokenRevoke => "token.revoke",
             Self::SessionBegin => "session.begin",
             Self::SessionEnd => "session.end",
+            Self::SilenceCreate => "silence.create",
+            Self::SilenceEnd => "silence.end",
             Self::KeysRotate => "keys.rotate",
             Self::WebhookCreate => "webhook.create",
             Self::WebhookUpdate => "webhook.update",

@@ -40,6 +40,7 @@ pub fn cluster(cluster: &Value, now: Option<DateTime<Utc>>, paint: Paint) -> Str
     ] {
         card.found(name, &look::text(cluster, place));
     }
+    card.found("Silenced by", &words(cluster.get("silenced_by")));
     card.found("Generation", &look::text(cluster, "/generation"));
     card.found("Registered", &ago(cluster, "/created_at", now));
     let status = cluster.get("status").map(|of| self::status(of, now, paint)).unwrap_or_default();

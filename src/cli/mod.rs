@@ -26,6 +26,7 @@ mod serve;
 mod sessions;
 mod settings;
 mod shutdown;
+mod silences;
 mod table;
 mod tokens;
 mod watch;
@@ -91,6 +92,7 @@ enum Command {
     Fleet(fleet::FleetArguments),
     Tokens(tokens::TokensArguments),
     Sessions(sessions::SessionsArguments),
+    Silences(silences::SilencesArguments),
     Audit(audit::AuditArguments),
     Webhooks(webhooks::WebhooksArguments),
     Context(contexts::ContextArguments),
@@ -128,6 +130,7 @@ fn execute(command: Command, paint: Paint) -> Result<(), CliError> {
         Command::Fleet(arguments) => on_one_thread(fleet::run(arguments, paint)),
         Command::Tokens(arguments) => on_one_thread(tokens::run(arguments, paint)),
         Command::Sessions(arguments) => on_one_thread(sessions::run(arguments, paint)),
+        Command::Silences(arguments) => on_one_thread(silences::run(arguments, paint)),
         Command::Audit(arguments) => on_one_thread(audit::run(arguments, paint)),
         Command::Webhooks(arguments) => on_one_thread(webhooks::run(arguments, paint)),
         Command::Context(arguments) => contexts::run(&arguments, paint),

@@ -16,6 +16,8 @@ pub(super) struct Row {
     pub(super) labels: String,
     /// What of its access ends when.
     pub(super) ends: Vec<End>,
+    /// Is it silenced?
+    pub(super) silenced: bool,
 }
 
 /// One metric family; all are gauges.
@@ -31,6 +33,7 @@ pub(super) struct Sheet<'a> {
     name: &'static str,
     labels: &'a str,
     ends: &'a [End],
+    silenced: bool,
 }
 
 /// Pieces are appended as they are: formatting machinery would be most of the time of a scrape.
@@ -79,12 +82,16 @@ impl Family {
 
     /// Writes the samples of one cluster.
     pub(super) fn write(&self, out: &mut String, row: &Row, now: Instant) {
-        (self.samples)(&mut Sheet { out, name: self.name, labels: &row.labels, ends: &row.ends }, &row.entry, now);
+        (self.samples)(
+            &mut Sheet { out, name: self.name, labels: &row.labels, ends: &row.ends, silenced: row.silenced },
+            &row.entry,
+            now,
+        );
     }
 }
 
 /// Every family.
-pub(super) const FAMILIES: [Family; 11] = [
+pub(super) const FAMILIES: [Family; 12] = [
     Family {
         name: "fleetbeat_cluster_state",
         help: "Health state of the cluster: 1 for the state it is in, 0 for the others.",
@@ -145,6 +152,11 @@ pub(super) const FAMILIES: [Family; 11] = [
         name: "fleetbeat_cluster_flapping",
         help: "Whether the state of the cluster changed too often lately.",
         samples: |sheet, entry, _| sheet.put_flag(entry.status.flapping),
+    },
+    Family {
+        name: "fleetbeat_cluster_silenced",
+        help: "Whether a silence or a maintenance window holds for the cluster.",
+        samples: |sheet, _, _| sheet.put_flag(sheet.silenced),
     },
     Family {
         name: "fleetbeat_credentials_expiry_timestamp_seconds",

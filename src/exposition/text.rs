@@ -3,10 +3,11 @@
 use std::{borrow::Cow, time::Instant};
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::{board::Board, board::Entry};
 
 use super::families::{FAMILIES, Row};
-use crate::credentials::Foresight;
+use crate::{credentials::Foresight, silences::Calendar};
 
 /// A chunk is sent when it has grown to this size, in bytes.
 const CHUNK: usize = 32 * 1024;
@@ -22,21 +23,23 @@ pub struct Exposition {
 impl Exposition {
     /// The series of every cluster on the board, in the order of their names.
     pub fn of(board: &Board, foresight: Option<&Foresight>, now: Instant) -> Self {
-        Self::of_those(board, |_| true, foresight, now)
+        Self::marked(board, |_| true, foresight, None, now)
     }
 
-    /// The same of the clusters that are wanted.
-    pub fn of_those(
+    /// The same of the clusters that are wanted, with the silences that hold at a time of the wall clock.
+    pub fn marked(
         board: &Board,
         wanted: impl Fn(&Entry) -> bool,
         foresight: Option<&Foresight>,
+        silences: Option<(&Calendar, DateTime<Utc>)>,
         now: Instant,
     ) -> Self {
         let ends = |entry: &Entry| foresight.map(|foresight| foresight.ends(&entry.cluster)).unwrap_or_default();
         let mut rows = Vec::new();
         board.each_by_name(|entry| {
             if wanted(entry) {
-                rows.push(Row { labels: labels(entry), entry: entry.clone(), ends: ends(entry) });
+                let silenced = silences.is_some_and(|(calendar, at)| calendar.mutes(&entry.cluster, at));
+                rows.push(Row { labels: labels(entry), entry: entry.clone(), ends: ends(entry), silenced });
             }
         });
         Self { rows, now, family: 0, row: 0 }

@@ -1,5 +1,5 @@
 //! Uptime: how much of a window a cluster was up, degraded, down, or not observed at all. Time nobody looked is never
-//! counted as up nor as down; percentages are of the observed time.
+//! counted as up nor as down, and neither is time that maintenance excludes; percentages are of the observed time.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::health::State;
@@ -31,9 +31,11 @@ pub struct Course {
     pub steps: Vec<Step>,
     /// When nothing was observed, in any order, overlapping or not.
     pub gaps: Vec<Window>,
+    /// What counts for nothing, observed or not: maintenance, in any order, overlapping or not.
+    pub excluded: Vec<Window>,
 }
 
-/// What a window was spent in. The four add up to its length.
+/// What a window was spent in. The five add up to its length.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// ONLINE.
@@ -44,7 +46,9 @@ pub struct Account {
     pub down: TimeDelta,
     /// UNKNOWN, or in a gap.
     pub unobserved: TimeDelta,
-    /// How often it went down (into OFFLINE) within the window.
+    /// Under maintenance, whatever it was in.
+    pub excluded: TimeDelta,
+    /// How often it went down (into OFFLINE) within the window, but for what began and ended under one maintenance.
     pub outages: usize,
 }
 
@@ -65,35 +69,58 @@ impl Account {
 pub fn account(window: Window, course: &Course) -> Account {
     let mut steps = course.steps.clone();
     steps.sort_by_key(|step| step.at);
-    let gaps = merged(course.gaps.clone());
+    let excluded = merged(course.excluded.clone());
+    let unseen = merged(course.gaps.iter().chain(&excluded).copied().collect());
     let mut account = Account::default();
     let (mut since, mut state) = (window.from, course.initial.unwrap_or(State::Unknown));
-    for step in steps {
-        if step.at > window.from && step.at < window.to {
-            book(&mut account, state, Window { from: since, to: step.at }, &gaps);
+    let mut book = |state, to, since| book(&mut account, state, Window { from: since, to }, &excluded, &unseen);
+    for step in steps.into_iter().filter(|step| step.at < window.to) {
+        if step.state != state && step.at > window.from {
+            book(state, step.at, since);
             since = step.at;
-            account.outages += usize::from(step.state == State::Offline && state != State::Offline);
         }
-        if step.at < window.to {
-            state = step.state;
-        }
+        state = step.state;
     }
-    book(&mut account, state, Window { from: since, to: window.to }, &gaps);
+    book(state, window.to, since);
+    account.outages = outages(window, course, &excluded);
     account
 }
 
-/// Books a stretch spent in one state, less its gaps.
-fn book(account: &mut Account, state: State, stretch: Window, gaps: &[Window]) {
+/// How often it went OFFLINE and stayed so for a moment that counts.
+fn outages(window: Window, course: &Course, excluded: &[Window]) -> usize {
+    let mut steps = course.steps.clone();
+    steps.sort_by_key(|step| step.at);
+    let (mut count, mut state, mut begun) = (0, course.initial.unwrap_or(State::Unknown), None);
+    let counts = |from, to| covered(Window { from, to }, excluded) < to - from || from == to;
+    for step in steps.into_iter().filter(|step| step.at < window.to) {
+        if step.state != State::Offline {
+            count += usize::from(begun.take().is_some_and(|from| counts(from, step.at)));
+        } else if state != State::Offline && step.at > window.from {
+            begun = Some(step.at);
+        }
+        state = step.state;
+    }
+    count + usize::from(begun.is_some_and(|from| counts(from, window.to)))
+}
+
+/// Books a stretch spent in one state, less what was excluded or not seen. `unseen` holds what is excluded, too.
+fn book(account: &mut Account, state: State, stretch: Window, excluded: &[Window], unseen: &[Window]) {
     let length = (stretch.to - stretch.from).max(TimeDelta::zero());
-    let unseen: TimeDelta = gaps.iter().map(|gap| overlap(stretch, *gap)).sum();
+    let (excluded, unseen) = (covered(stretch, excluded), covered(stretch, unseen));
     let seen = length - unseen;
-    account.unobserved += unseen;
+    account.excluded += excluded;
+    account.unobserved += unseen - excluded;
     match state {
         State::Unknown => account.unobserved += seen,
         State::Online => account.up += seen,
         State::Degraded => account.degraded += seen,
         State::Offline => account.down += seen,
     }
+}
+
+/// How much of a stretch these cover; they do not overlap.
+fn covered(stretch: Window, windows: &[Window]) -> TimeDelta {
+    windows.iter().map(|window| overlap(stretch, *window)).sum()
 }
 
 fn overlap(a: Window, b: Window) -> TimeDelta {
@@ -138,7 +165,7 @@ mod tests {
     #[test]
     fn each_state_gets_its_time() {
         let steps = vec![step(10, State::Degraded), step(20, State::Offline), step(50, State::Online)];
-        let course = Course { initial: Some(State::Online), steps, gaps: vec![] };
+        let course = Course { initial: Some(State::Online), steps, gaps: vec![], excluded: vec![] };
         let spent = account(window(0, 60), &course);
         assert_eq!((minutes(spent), spent.outages), ([20, 10, 30, 0], 1));
         assert_eq!(spent.percent(spent.down), Some(50.0));
@@ -147,7 +174,8 @@ mod tests {
     #[test]
     fn a_gap_is_neither_up_nor_down() {
         let gaps = vec![window(20, 40), window(30, 50), window(-5, 5)];
-        let course = Course { initial: Some(State::Online), steps: vec![step(45, State::Offline)], gaps };
+        let course =
+            Course { initial: Some(State::Online), steps: vec![step(45, State::Offline)], gaps, excluded: vec![] };
         assert_eq!(minutes(account(window(0, 60), &course)), [15, 0, 10, 35]);
     }
 
@@ -159,9 +187,34 @@ mod tests {
 
     #[test]
     fn a_step_before_the_window_only_sets_its_state() {
-        let course = Course { initial: None, steps: vec![step(-10, State::Offline)], gaps: vec![] };
+        let course = Course { initial: None, steps: vec![step(-10, State::Offline)], ..Course::default() };
         let spent = account(window(0, 60), &course);
         assert_eq!((minutes(spent), spent.outages), ([0, 0, 60, 0], 0));
+    }
+
+    #[test]
+    fn maintenance_counts_for_nothing_whether_anybody_looked_or_not() {
+        let course = Course {
+            initial: Some(State::Online),
+            steps: vec![step(10, State::Offline), step(30, State::Online)],
+            gaps: vec![window(35, 45)],
+            excluded: vec![window(5, 25), window(15, 40)],
+        };
+        let spent = account(window(0, 60), &course);
+        assert_eq!((minutes(spent), spent.excluded.num_minutes(), spent.outages), ([20, 0, 0, 5], 35, 0));
+        assert_eq!(spent.percent(spent.up), Some(100.0));
+    }
+
+    #[test]
+    fn an_outage_that_outlasts_its_maintenance_counts() {
+        let course = Course {
+            initial: Some(State::Online),
+            steps: vec![step(10, State::Offline), step(50, State::Online)],
+            excluded: vec![window(5, 30)],
+            ..Course::default()
+        };
+        let spent = account(window(0, 60), &course);
+        assert_eq!((minutes(spent), spent.excluded.num_minutes(), spent.outages), ([15, 0, 20, 0], 25, 1));
     }
 
     proptest! {
@@ -169,12 +222,21 @@ mod tests {
         fn the_parts_always_add_up(
             steps in prop::collection::vec((-100_i64..200, 0_usize..4), 0..20),
             gaps in prop::collection::vec((-100_i64..200, 0_i64..50), 0..10),
+            excluded in prop::collection::vec((-100_i64..200, 0_i64..50), 0..10),
         ) {
             let steps = steps.into_iter().map(|(minute, state)| step(minute, State::ALL[state])).collect();
-            let gaps = gaps.into_iter().map(|(from, length)| window(from, from + length)).collect();
-            let spent = account(window(0, 100), &Course { initial: Some(State::Online), steps, gaps });
-            prop_assert_eq!(spent.observed() + spent.unobserved, TimeDelta::minutes(100));
+            let windows = |given: Vec<(i64, i64)>| given.into_iter().map(|(from, length)| window(from, from + length));
+            let course = Course {
+                initial: Some(State::Online),
+                steps,
+                gaps: windows(gaps).collect(),
+                excluded: windows(excluded).collect(),
+            };
+            let spent = account(window(0, 100), &course);
+            prop_assert_eq!(spent.observed() + spent.unobserved + spent.excluded, TimeDelta::minutes(100));
             prop_assert!(minutes(spent).iter().all(|part| *part >= 0));
+            let without = account(window(0, 100), &Course { excluded: vec![], ..course });
+            prop_assert!(spent.outages <= without.outages && spent.down <= without.down && spent.up <= without.up);
         }
     }
 }

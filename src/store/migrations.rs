@@ -20,6 +20,7 @@ pub(super) const SQLITE: &[Script] = &[
     (5, "discoveries", include_str!("../../migrations/sqlite/0005_discoveries.sql")),
     (7, "login sessions", include_str!("../../migrations/sqlite/0007_login_sessions.sql")),
     (8, "webhooks", include_str!("../../migrations/sqlite/0008_webhooks.sql")),
+    (9, "silences", include_str!("../../migrations/sqlite/0009_silences.sql")),
     (11, "sources of clusters", include_str!("../../migrations/sqlite/0011_sources.sql")),
 ];
 
@@ -32,6 +33,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (5, "discoveries", include_str!("../../migrations/postgres/0005_discoveries.sql")),
     (7, "login sessions", include_str!("../../migrations/postgres/0007_login_sessions.sql")),
     (8, "webhooks", include_str!("../../migrations/postgres/0008_webhooks.sql")),
+    (9, "silences", include_str!("../../migrations/postgres/0009_silences.sql")),
     (11, "sources of clusters", include_str!("../../migrations/postgres/0011_sources.sql")),
 ];
 

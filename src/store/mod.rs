@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
 pub use contract::{
-    AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, Store,
-    StoredDiscovery, StoredSession, StoredToken, StoredTransition,
+    AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows,
+    SilenceRows, Store, StoredDiscovery, StoredSession, StoredSilence, StoredToken, StoredTransition,
 };
 pub use failure::until;
 pub use look::{Seen, look};

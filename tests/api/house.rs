@@ -21,6 +21,7 @@ use fleetbeat::{
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
     limits::{Limiter, Rate, Rates},
     registration::{Registration, Watch},
+    silences::Silences,
     store::{Place, Store, StoreOptions, open},
     webhooks::{Courier, Delivery, Letter, Parts, Patience, Rules, Webhooks},
 };
@@ -62,6 +63,8 @@ pub struct House {
     pub registration: Arc<Registration>,
     /// What ends when.
     pub foresight: Arc<Foresight>,
+    /// Who is silenced when.
+    pub silences: Arc<Silences>,
     /// What API servers answer to discovery.
     pub answers: Arc<FakeInquirer>,
     discoverer: Arc<Discoverer>,
@@ -223,6 +226,9 @@ impl House {
             Arc::clone(&vault),
         );
         let registration = Arc::new(registration);
+        let keep = TimeDelta::days(90);
+        let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await.unwrap();
+        let silences = Arc::new(silences);
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), 7));
         let answers = Arc::<FakeInquirer>::default();
         let habits = Habits { on_registration: true, period: TimeDelta::hours(24), since: clock.wall() };
@@ -257,6 +263,7 @@ impl House {
             judge,
             registration,
             foresight,
+            silences,
             answers,
             discoverer,
             journal,
@@ -276,6 +283,7 @@ impl House {
             outbox: Arc::clone(self.engine.outbox()),
             store: Arc::clone(&self.store),
             registration: Arc::clone(&self.registration),
+            silences: Arc::clone(&self.silences),
             foresight: Arc::clone(&self.foresight),
             discoverer: Arc::clone(&self.discoverer),
             engine: Arc::clone(&self.engine) as Arc<dyn Watch>,

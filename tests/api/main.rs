@@ -15,6 +15,7 @@ mod lists;
 mod metrics;
 mod past;
 mod serving;
+mod silences;
 mod sockets;
 mod sources;
 mod status_page;

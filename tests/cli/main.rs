@@ -16,5 +16,6 @@ mod events;
 mod from_hub;
 mod import;
 mod serving;
+mod silences;
 mod steady;
 mod webhooks;

@@ -13,5 +13,6 @@ pub mod roll;
 pub mod sample;
 pub mod sessions;
 pub mod webhooks;
+pub mod silences;
 
 pub use backend::Backend;

@@ -19,6 +19,8 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::api::marks::{Marker, marked};
+
 /// How many of the newest events are kept.
 const KEPT: usize = 8_192;
 /// Events taken from the outbox at once.
@@ -29,6 +31,7 @@ const STEP: usize = 512;
 pub struct Frame {
     /// The event.
     pub event: Arc<Event>,
+    silenced_by: Vec<Uuid>,
     sse: OnceLock<Bytes>,
     message: OnceLock<Utf8Bytes>,
     told: OnceLock<Told>,
@@ -51,18 +54,21 @@ struct Message<'a> {
     cluster_id: ClusterId,
     cluster_name: Option<&'a str>,
     timestamp: String,
+    #[serde(skip_serializing_if = "<[Uuid]>::is_empty")]
+    silenced_by: &'a [Uuid],
     payload: &'a RawValue,
 }
 
 impl Frame {
-    /// An event, not in words yet.
-    pub fn new(event: Arc<Event>) -> Self {
-        Self { event, sse: OnceLock::new(), message: OnceLock::new(), told: OnceLock::new() }
+    /// An event, not in words yet, with the silences that held for its cluster.
+    pub fn new(event: Arc<Event>, silenced_by: Vec<Uuid>) -> Self {
+        Self { event, silenced_by, sse: OnceLock::new(), message: OnceLock::new(), told: OnceLock::new() }
     }
 
     /// As a server-sent event.
     pub fn sse(&self) -> &Bytes {
-        self.sse.get_or_init(|| format!("id: {}\ndata: {}\n\n", self.event.position, self.event.json).into())
+        let envelope = || marked(&self.event.json, &self.silenced_by);
+        self.sse.get_or_init(|| format!("id: {}\ndata: {}\n\n", self.event.position, envelope()).into())
     }
 
     /// As a message of a WebSocket.
@@ -75,6 +81,7 @@ impl Frame {
                 cluster_id: self.event.cluster_id,
                 cluster_name: self.cluster_name(),
                 timestamp: self.event.timestamp.to_rfc3339_opts(SecondsFormat::Millis, true),
+                silenced_by: &self.silenced_by,
                 payload: serde_json::from_str(&self.event.payload).unwrap_or(RawValue::NULL),
             };
             serde_json::to_string(&message).unwrap_or_default().into()
@@ -115,13 +122,13 @@ impl Ring {
         self.frames.back().map_or(self.complete_after, |frame| frame.event.position)
     }
 
-    fn push(&mut self, event: Arc<Event>) {
+    fn push(&mut self, frame: Frame) {
         if self.frames.len() == KEPT
             && let Some(oldest) = self.frames.pop_front()
         {
             self.complete_after = oldest.event.position;
         }
-        self.frames.push_back(Arc::new(Frame::new(event)));
+        self.frames.push_back(Arc::new(frame));
     }
 }
 
@@ -129,15 +136,27 @@ impl Ring {
 pub struct Broadcaster {
     outbox: Arc<Outbox>,
     head: watch::Receiver<i64>,
+    marker: Marker,
     ring: RwLock<Ring>,
 }
 
 impl Broadcaster {
     /// A broadcaster of what the outbox shows from now on.
-    pub fn new(outbox: Arc<Outbox>) -> Self {
+    pub fn new(outbox: Arc<Outbox>, marker: Marker) -> Self {
         let head = outbox.head();
         let ring = RwLock::new(Ring { frames: VecDeque::new(), complete_after: *head.borrow() });
-        Self { outbox, head, ring }
+        Self { outbox, head, marker, ring }
+    }
+
+    /// An event, not in words yet.
+    pub fn frame(&self, event: Arc<Event>) -> Frame {
+        let silenced_by = self.marker.silences(&event);
+        Frame::new(event, silenced_by)
+    }
+
+    /// Which events are marked.
+    pub fn marker(&self) -> &Marker {
+        &self.marker
     }
 
     /// Position of the newest event, to be followed.
@@ -169,7 +188,7 @@ impl Broadcaster {
             match self.outbox.after(ring.end(), STEP) {
                 outbox::Recent::Events(events) => {
                     let last = events.len() < STEP;
-                    events.into_iter().for_each(|event| ring.push(event));
+                    events.into_iter().for_each(|event| ring.push(self.frame(event)));
                     if last {
                         return;
                     }
@@ -196,7 +215,8 @@ mod tests {
 
     fn broadcaster() -> (Arc<Outbox>, Broadcaster) {
         let outbox = Arc::new(Outbox::new(Arc::new(TestClock::default()), 100, []));
-        (Arc::clone(&outbox), Broadcaster::new(outbox))
+        let marker = Marker::new(Arc::default(), Arc::default());
+        (Arc::clone(&outbox), Broadcaster::new(outbox, marker))
     }
 
     async fn tell(outbox: &Outbox, count: usize) -> i64 {

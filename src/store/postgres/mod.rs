@@ -12,6 +12,7 @@ mod keys;
 mod ledger;
 mod pool;
 mod sessions;
+mod silences;
 mod sole;
 mod translate;
 
@@ -32,8 +33,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, Store,
-        StoredDiscovery, StoredSession, StoredToken, StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, SilenceRows,
+        Store, StoredDiscovery, StoredSession, StoredSilence, StoredToken, StoredTransition,
     },
     failure::Commit,
     options::{OpenError, StoreOptions},
@@ -222,6 +223,40 @@ impl SessionRows for PostgresStore {
 
     async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         write!(self, |connection| sessions::delete_over(connection, now))
+    }
+}
+
+#[async_trait]
+impl SilenceRows for PostgresStore {
+    async fn silences(&self) -> Result<Vec<StoredSilence>, StoreError> {
+        call!(self, |connection| silences::all(connection))
+    }
+
+    async fn insert_silence(&self, silence: &StoredSilence, audit: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |connection| async {
+            silences::insert(connection, silence).await?;
+            audit::append(connection, audit).await
+        })
+    }
+
+    async fn end_silence(
+        &self,
+        id: Uuid,
+        at: DateTime<Utc>,
+        by: Option<&str>,
+        audit: &[AuditEntry],
+    ) -> Result<bool, StoreError> {
+        write!(self, |connection| async {
+            let ended = silences::end(connection, id, at, by).await?;
+            if ended {
+                audit::append(connection, audit).await?;
+            }
+            Ok(ended)
+        })
+    }
+
+    async fn forget_silences(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        write!(self, |connection| silences::forget(connection, ids))
     }
 }
 

@@ -10,6 +10,7 @@ mod history;
 mod keys;
 mod ledger;
 mod sessions;
+mod silences;
 
 use std::{path::Path, sync::Arc};
 
@@ -28,8 +29,8 @@ use uuid::Uuid;
 use super::{
     audit::{AuditEntry, AuditRow},
     contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, Store,
-        StoredDiscovery, StoredSession, StoredToken, StoredTransition,
+        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, SilenceRows,
+        Store, StoredDiscovery, StoredSession, StoredSilence, StoredToken, StoredTransition,
     },
     failure::{Failure, unreadable, word},
     options::{OpenError, StoreOptions},
@@ -186,6 +187,40 @@ impl SessionRows for SqliteStore {
 
     async fn delete_sessions_over(&self, now: DateTime<Utc>) -> Result<u64, StoreError> {
         write!(self, |writer| sessions::delete_over(writer, now))
+    }
+}
+
+#[async_trait]
+impl SilenceRows for SqliteStore {
+    async fn silences(&self) -> Result<Vec<StoredSilence>, StoreError> {
+        self.database.read(silences::all(&self.database.readers)).await
+    }
+
+    async fn insert_silence(&self, silence: &StoredSilence, audit: &[AuditEntry]) -> Result<(), StoreError> {
+        write!(self, |writer| async {
+            silences::insert(writer, silence).await?;
+            audit::append(writer, audit).await
+        })
+    }
+
+    async fn end_silence(
+        &self,
+        id: Uuid,
+        at: DateTime<Utc>,
+        by: Option<&str>,
+        audit: &[AuditEntry],
+    ) -> Result<bool, StoreError> {
+        write!(self, |writer| async {
+            let ended = silences::end(writer, id, at, by).await?;
+            if ended {
+                audit::append(writer, audit).await?;
+            }
+            Ok(ended)
+        })
+    }
+
+    async fn forget_silences(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        write!(self, |writer| silences::forget(writer, ids))
     }
 }
 
