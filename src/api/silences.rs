@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::roll::ClusterId;
+use fleetbeat_actors::roll::{Cluster, ClusterId};
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::routes;
@@ -97,7 +97,7 @@ struct SilenceView {
     label_selector: Option<String>,
     /// These clusters, as far as the caller sees them.
     cluster_ids: Vec<Uuid>,
-    /// Clusters that it concerns now, as far as the caller sees them.
+    /// Clusters that it concerns, as far as the caller sees them; 0 once it is over.
     clusters: usize,
     /// Begin of the first window.
     starts_at: DateTime<Utc>,
@@ -144,6 +144,7 @@ async fn list_silences(
 ) -> Json<SilenceList> {
     let now = api.clock.wall();
     let about = query.cluster_id.map(|id| seen.get(id).ok());
+    let sight = Sight::new(&seen);
     let mut found = Vec::new();
     for silence in api.silences.calendar().list().into_iter().rev() {
         let stands = query.state.is_empty() || query.state.contains(&silence.standing(now));
@@ -151,13 +152,13 @@ async fn list_silences(
             None => true,
             Some(entry) => entry.as_ref().is_some_and(|entry| silence.reaches(&entry.cluster)),
         };
-        if stands && concerns && seen.admits_silence(&silence) {
+        if stands && concerns && sight.admits(&silence) {
             found.push(silence);
         }
     }
     let total = found.len();
     found.truncate(query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100));
-    Json(SilenceList { items: found.iter().map(|silence| SilenceView::of(silence, &seen, now)).collect(), total })
+    Json(SilenceList { items: found.iter().map(|silence| SilenceView::of(silence, &sight, now)).collect(), total })
 }
 
 /// One silence.
@@ -173,7 +174,7 @@ async fn get_silence(
     _query: NoQuery,
 ) -> Result<Json<SilenceView>, ApiError> {
     let silence = api.silence(&id, &seen)?;
-    Ok(Json(SilenceView::of(&silence, &seen, api.clock.wall())))
+    Ok(Json(SilenceView::of(&silence, &Sight::new(&seen), api.clock.wall())))
 }
 
 /// Makes a silence. It mutes notifications about the clusters that it concerns and their outages count for nothing; checks,
@@ -190,7 +191,7 @@ async fn create_silence(
     let draft = given::draft(body, now, &seen)?;
     let silence = api.silences.create(draft, &seen.origin).await?;
     tracing::info!(id = %silence.id, by = %seen.caller.id, "a silence was made");
-    Ok((StatusCode::CREATED, Json(SilenceView::of(&silence, &seen, now))).into_response())
+    Ok((StatusCode::CREATED, Json(SilenceView::of(&silence, &Sight::new(&seen), now))).into_response())
 }
 
 /// Ends a silence, at once and for good. It stays in the list for as long as the history that it marks.
@@ -206,54 +207,63 @@ async fn end_silence(
     _query: NoQuery,
 ) -> Result<Json<SilenceView>, ApiError> {
     let silence = api.silence(&id, &seen)?;
-    if !seen.may_end(&silence) {
+    if !Sight::new(&seen).may_end(&silence) {
         return Err(ApiError::permission_denied("The silence concerns clusters that you do not see"));
     }
     let ended = api.silences.end(silence.id, seen.caller.author(), &seen.origin).await.map_err(ApiError::of_reading)?;
     let ended = ended.ok_or_else(|| ApiError::not_found("The silence was ended before"))?;
     tracing::info!(id = %ended.id, by = %seen.caller.id, "a silence was ended");
-    Ok(Json(SilenceView::of(&ended, &seen, api.clock.wall())))
+    Ok(Json(SilenceView::of(&ended, &Sight::new(&seen), api.clock.wall())))
 }
 
 impl ApiState {
     fn silence(&self, id: &str, seen: &Seen) -> Result<Arc<Silence>, ApiError> {
         let id = (id.len() == 36).then(|| Uuid::try_parse(id).ok()).flatten();
         let id = id.ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))?;
-        let found = self.silences.calendar().get(id).filter(|silence| seen.admits_silence(silence));
+        let found = self.silences.calendar().get(id).filter(|silence| Sight::new(seen).admits(silence));
         found.ok_or_else(|| ApiError::not_found("No such silence"))
     }
 }
 
-impl Seen {
+/// What a caller sees of silences: the clusters are looked up once for all of them.
+struct Sight<'a> {
+    seen: &'a Seen,
+    clusters: Vec<Arc<Cluster>>,
+}
+
+impl<'a> Sight<'a> {
+    fn new(seen: &'a Seen) -> Self {
+        let mut clusters = Vec::new();
+        seen.each(|entry| clusters.push(Arc::clone(&entry.cluster)));
+        Self { seen, clusters }
+    }
+
     /// May this silence be seen? Whoever sees a cluster sees what silences it.
-    fn admits_silence(&self, silence: &Silence) -> bool {
-        self.is_everything() || self.made_alike(silence) || self.reached(silence) > 0
+    fn admits(&self, silence: &Silence) -> bool {
+        let reaches = || self.clusters.iter().any(|cluster| silence.reaches(cluster));
+        self.seen.is_everything() || self.made_alike(silence) || reaches()
     }
 
     /// May it be ended? Not by somebody who sees less than it concerns.
     fn may_end(&self, silence: &Silence) -> bool {
-        let lists_only_seen = || {
-            let seen = |id: &ClusterId| self.get(*id).is_ok();
-            silence.label_selector.is_none() && silence.cluster_ids.iter().all(seen)
-        };
-        self.is_everything() || self.made_alike(silence) || lists_only_seen()
+        let all_seen = || silence.cluster_ids.iter().all(|id| self.seen.get(*id).is_ok());
+        let lists_only_seen = silence.label_selector.is_none() && all_seen();
+        self.seen.is_everything() || self.made_alike(silence) || lists_only_seen
     }
 
     fn made_alike(&self, silence: &Silence) -> bool {
-        silence.within != Scope::Everything && silence.within == *self.caller.scope
+        silence.within == *self.seen.caller.scope
     }
 
-    /// How many clusters that the caller sees it concerns.
+    /// The clusters that the caller sees and it concerns.
     fn reached(&self, silence: &Silence) -> usize {
-        let mut count = 0;
-        self.each(|entry| count += usize::from(silence.reaches(&entry.cluster)));
-        count
+        self.clusters.iter().filter(|cluster| silence.reaches(cluster)).count()
     }
 }
 
 impl SilenceView {
-    fn of(silence: &Silence, seen: &Seen, now: DateTime<Utc>) -> Self {
-        let shown = |id: &&ClusterId| seen.is_everything() || seen.get(**id).is_ok();
+    fn of(silence: &Silence, sight: &Sight<'_>, now: DateTime<Utc>) -> Self {
+        let shown = |id: &&ClusterId| sight.seen.is_everything() || sight.seen.get(**id).is_ok();
         let standing = silence.standing(now);
         Self {
             id: silence.id,
@@ -261,7 +271,7 @@ impl SilenceView {
             comment: silence.comment.clone(),
             label_selector: silence.label_selector.clone(),
             cluster_ids: silence.cluster_ids.iter().filter(shown).map(|id| id.0).collect(),
-            clusters: seen.reached(silence),
+            clusters: if standing == Standing::Expired { 0 } else { sight.reached(silence) },
             starts_at: silence.schedule.first.from,
             ends_at: silence.schedule.first.to,
             rrule: silence.schedule.rrule.clone(),
@@ -272,7 +282,7 @@ impl SilenceView {
             created_at: silence.created_at,
             ended_by: silence.ended_by.clone(),
             ended_at: silence.ended_at,
-            may_end: standing != Standing::Expired && seen.may_end(silence),
+            may_end: standing != Standing::Expired && sight.may_end(silence),
         }
     }
 }

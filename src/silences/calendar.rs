@@ -139,3 +139,95 @@ impl Calendar {
         page
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use fleetbeat_actors::testing;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{silences::Standing, store::StoredSilence};
+
+    fn at(minute: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_nanos(1_800_000_000_000_000_000) + TimeDelta::minutes(minute)
+    }
+
+    fn silence(made: i64, from: i64, to: i64, rrule: Option<&str>, ended: Option<i64>) -> Silence {
+        let stored = StoredSilence {
+            id: Uuid::now_v7(),
+            comment: "work".to_owned(),
+            label_selector: Some("team=blue".to_owned()),
+            cluster_ids: "[]".to_owned(),
+            scope: r#"{"everything":true}"#.to_owned(),
+            starts_at: at(from),
+            ends_at: at(to),
+            rrule: rrule.map(str::to_owned),
+            time_zone: "Europe/Berlin".to_owned(),
+            created_by: None,
+            created_at: at(made),
+            ended_by: None,
+            ended_at: ended.map(at),
+        };
+        Silence::of_store(stored, at(made)).expect("a silence")
+    }
+
+    fn cluster(team: &str) -> Cluster {
+        let mut cluster = testing::cluster("spoke");
+        cluster.labels.insert("team".to_owned(), team.to_owned());
+        cluster
+    }
+
+    #[test]
+    fn it_mutes_whom_it_chooses_while_it_holds_and_nothing_before_it_was_made() {
+        let calendar = Calendar::new(vec![silence(10, 0, 60, None, None)]);
+        let mutes = |team: &str, minute| calendar.mutes(&cluster(team), at(minute));
+        assert_eq!([5, 10, 59, 60].map(|minute| mutes("blue", minute)), [false, true, true, false]);
+        assert!(!mutes("red", 30));
+        let held = calendar.held(&cluster("blue"), Window { from: at(0), to: at(30) });
+        assert_eq!(held.iter().map(|held| held.window).collect::<Vec<_>>(), [Window { from: at(10), to: at(30) }]);
+    }
+
+    #[test]
+    fn an_ended_silence_stays_for_what_it_marked() {
+        let known = silence(0, 0, 60, Some("FREQ=DAILY"), None);
+        let ended = known.ended(at(20), Some("somebody".to_owned()));
+        let calendar = Calendar::new(vec![known.clone()]);
+        assert!(calendar.mutes(&cluster("blue"), at(30)) && calendar.mutes(&cluster("blue"), at(1_450)));
+        calendar.put(Arc::new(ended.clone()));
+        assert!(calendar.mutes(&cluster("blue"), at(10)) && !calendar.mutes(&cluster("blue"), at(30)));
+        assert!(!calendar.mutes(&cluster("blue"), at(1_450)));
+        assert_eq!((ended.standing(at(30)), ended.over_since(at(30))), (Standing::Expired, Some(at(20))));
+        assert_eq!((known.standing(at(70)), known.over_since(at(70))), (Standing::Upcoming, None));
+    }
+
+    #[test]
+    fn a_silence_ended_before_it_began_never_held() {
+        let ended = silence(0, 100, 160, None, None).ended(at(50), None);
+        assert!(ended.window_at(at(120)).is_none());
+        assert_eq!((ended.standing(at(60)), ended.over_since(at(60))), (Standing::Expired, Some(at(50))));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_remembered_never_differs_from_what_is_so(
+            silences in prop::collection::vec((0_i64..500, 0_i64..3_000, 1_i64..700, any::<bool>(), 0_i64..6_000), 0..8),
+            questions in prop::collection::vec(0_i64..20_000, 1..60),
+        ) {
+            let silences: Vec<_> = silences.into_iter().map(|(made, from, length, daily, ended)| {
+                let ended = (ended > 3_000).then_some(ended);
+                silence(made, from, from + length, daily.then_some("FREQ=DAILY"), ended)
+            }).collect();
+            let calendar = Calendar::new(silences.clone());
+            let blue = cluster("blue");
+            for minute in questions {
+                let plain = silences.iter().filter(|one| one.window_at(at(minute)).is_some()).map(|one| one.id);
+                prop_assert_eq!(calendar.muting(&blue, at(minute)), plain.collect::<Vec<_>>());
+                let held = calendar.held(&blue, Window { from: at(minute), to: at(minute + 1) });
+                prop_assert_eq!(held.is_empty(), silences.iter().all(|one| {
+                    one.window_at(at(minute)).is_none() && one.window_after(at(minute)).is_none_or(|next| next.from >= at(minute + 1))
+                }));
+            }
+        }
+    }
+}

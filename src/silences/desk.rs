@@ -19,7 +19,9 @@ use crate::{
 };
 
 /// Most silences that are kept, those that are over included.
-pub const MAX_SILENCES: usize = 2_000;
+pub const MAX_SILENCES: usize = 10_000;
+/// Most silences that hold or will hold.
+pub const MAX_OPEN: usize = 1_000;
 /// How often the gauges are set.
 const LOOK: Duration = Duration::from_secs(2);
 /// How often windows are worked out further ahead and what is long over is forgotten.
@@ -29,7 +31,7 @@ const ROUND: TimeDelta = TimeDelta::hours(1);
 #[derive(Debug, thiserror::Error)]
 pub enum SilenceError {
     /// There are too many.
-    #[error("there are {MAX_SILENCES} silences already, those that are over included")]
+    #[error("there may be {MAX_OPEN} silences that are not over, and {MAX_SILENCES} in all")]
     Full,
     /// The store did not take it.
     #[error(transparent)]
@@ -77,10 +79,11 @@ impl Silences {
     /// [`SilenceError`]
     pub async fn create(&self, draft: SilenceDraft, by: &Origin) -> Result<Arc<Silence>, SilenceError> {
         let _turn = self.turn.lock().await;
-        if self.calendar.list().len() >= MAX_SILENCES {
+        let (now, known) = (self.clock.wall(), self.calendar.list());
+        let open = known.iter().filter(|silence| silence.standing(now) != Standing::Expired).count();
+        if open >= MAX_OPEN || known.len() >= MAX_SILENCES {
             return Err(SilenceError::Full);
         }
-        let now = self.clock.wall();
         let stored = StoredSilence {
             id: Uuid::now_v7(),
             comment: draft.comment,
@@ -156,7 +159,13 @@ impl Silences {
             let rows = self.store.forget_silences(&ids).await?;
             tracing::info!(rows, "silences that were over long ago were removed");
         }
-        self.calendar.replace(kept.into_iter().map(|silence| further(silence, now)).collect());
+        let mut renewed = Vec::with_capacity(kept.len());
+        for silence in kept {
+            renewed.push(further(silence, now));
+            // An old rule has many occurrences to walk over: others have their turn between.
+            tokio::task::yield_now().await;
+        }
+        self.calendar.replace(renewed);
         Ok(())
     }
 }

@@ -7,6 +7,6 @@ mod schedule;
 mod silence;
 
 pub use calendar::{Calendar, Held};
-pub use desk::{MAX_SILENCES, SilenceError, Silences};
+pub use desk::{MAX_OPEN, MAX_SILENCES, SilenceError, Silences};
 pub use schedule::{HORIZON, MAX_LENGTH, Schedule, Wrong};
 pub use silence::{Silence, SilenceDraft, Standing};

@@ -43,6 +43,29 @@ export const changing = (world) => describe('changing the fleet', () => {
     await leave(page);
   });
 
+  test('a cluster is silenced from its page, shows it, and is heard of again after its silence was ended', async () => {
+    const { product } = world;
+    await product.api('/api/v1/clusters', { method: 'POST', body: { name: NAME, api_server_url: 'https://127.0.0.1:1' } });
+    const page = await visit(world.browser, `${product.url}/clusters/${NAME}`);
+    await page.getByRole('link', { name: 'Silence', exact: true }).click();
+    await page.waitForURL(`**/silences?cluster=${NAME}`);
+    await page.getByRole('button', { name: 'Silence', exact: true }).click();
+    await page.waitForSelector('[name=comment][aria-invalid=true]');
+    await page.fill('[name=comment]', 'new switch');
+    await page.getByRole('button', { name: 'Silence', exact: true }).click();
+    await page.locator('[data-silences=active] tr', { hasText: 'new switch' }).waitFor();
+    await page.goto(`${product.url}/clusters/${NAME}`);
+    await page.waitForSelector('[data-silenced]');
+    await page.getByRole('img', { name: /^Silenced: new switch/ }).waitFor();
+    await page.locator('[data-silenced]').click();
+    await page.getByRole('button', { name: 'End new switch now' }).click();
+    await page.locator('[data-silences=expired] tr', { hasText: 'new switch' }).waitFor();
+    await page.goto(`${product.url}/clusters/${NAME}`);
+    await page.getByRole('button', { name: 'Check now' }).waitFor();
+    assert.equal(await page.locator('[data-silenced]').count(), 0);
+    await leave(page);
+  });
+
   test('an edit that somebody else overtook is refused and says so', async () => {
     const { product } = world;
     const made = await product.api('/api/v1/clusters', { method: 'POST', body: { name: NAME, api_server_url: 'https://127.0.0.1:1' } });

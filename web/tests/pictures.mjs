@@ -37,7 +37,7 @@ export function pictures(world) {
 
   for (const colorScheme of ['light', 'dark']) {
     test(`picture: every page in ${colorScheme}, in which axe finds nothing serious`, async () => {
-      const pages = { map: '/?group=region', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', register: '/register' };
+      const pages = { map: '/?group=region', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', silences: '/silences', register: '/register' };
       for (const [name, path] of Object.entries(pages)) {
         const page = await visit(world.browser, world.product.url + path, { ...seen, colorScheme });
         await page.waitForSelector('[data-count=stale]:text-is("0")');
@@ -51,7 +51,7 @@ export function pictures(world) {
   }
 
   test('picture: no page is wider than a phone, or lost on a wall', async () => {
-    const pages = { map: '/?group=environment', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', register: '/register' };
+    const pages = { map: '/?group=environment', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', silences: '/silences', register: '/register' };
     for (const [screen, width, height] of [['phone', 360, 740], ['wall', 3840, 2160]]) {
       for (const [name, path] of Object.entries(pages)) {
         const page = await visit(world.browser, world.product.url + path, { ...seen, viewport: { width, height } });

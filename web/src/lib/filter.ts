@@ -6,6 +6,7 @@ export interface Subject extends Omit<TileSpec, 'generation'> {
   state: State;
   stale: boolean;
   flapping: boolean;
+  silenced: boolean;
   health_score: number;
   latency_ms: number | null;
   reason: string;
@@ -32,7 +33,7 @@ const NUMBERS: Record<string, (s: Subject) => number | null> = {
   score: (s) => s.health_score,
   latency: (s) => s.latency_ms,
 };
-const FLAGS: Record<string, (s: Subject) => boolean> = { stale: (s) => s.stale, flapping: (s) => s.flapping };
+const FLAGS: Record<string, (s: Subject) => boolean> = { stale: (s) => s.stale, flapping: (s) => s.flapping, silenced: (s) => s.silenced };
 
 const COMPARE: Record<string, (a: number, b: number) => boolean> = {
   '<': (a, b) => a < b,
@@ -63,7 +64,7 @@ function field(word: string): Test | string | undefined {
   if (colon <= 0) return undefined;
   const [key, value] = [word.slice(0, colon).toLowerCase(), word.slice(colon + 1).toLowerCase()];
   if (key === 'is') {
-    return FLAGS[value] ?? (value === '' ? () => true : `is:${value} is not known; try is:stale or is:flapping`);
+    return FLAGS[value] ?? (value === '' ? () => true : `is:${value} is not known; try is:stale, is:flapping or is:silenced`);
   }
   const read = FIELDS[key];
   if (!read) return `${key}: is not known; try ${Object.keys(FIELDS).join(', ')}`;

@@ -7,6 +7,7 @@ import type { FleetEvent, State, Tile, TileSpec } from './types';
 
 const STALE = 1;
 const FLAPPING = 2;
+const SILENCED = 4;
 
 export interface Totals {
   clusters: number;
@@ -66,6 +67,10 @@ export class Fleet {
     return (this.flags[index]! & FLAPPING) !== 0;
   }
 
+  isSilenced(index: number): boolean {
+    return (this.flags[index]! & SILENCED) !== 0;
+  }
+
   stateOf(index: number): State {
     return STATE_OF[this.state[index]!]!;
   }
@@ -77,6 +82,7 @@ export class Fleet {
       state: this.stateOf(index),
       stale: this.isStale(index),
       flapping: this.isFlapping(index),
+      silenced: this.isSilenced(index),
       health_score: this.score[index]!,
       latency_ms: latency < 0 ? null : latency,
       reason: this.reasons[index]!,
@@ -212,7 +218,7 @@ export class Fleet {
     const checked = time(tile.last_check_at);
     if (checked > this.checked[index]!) this.checksSeen += 1;
     const [code, latency] = [CODE[tile.state], tile.latency_ms ?? -1];
-    const flags = (tile.stale ? STALE : 0) | (tile.flapping ? FLAPPING : 0);
+    const flags = (tile.stale ? STALE : 0) | (tile.flapping ? FLAPPING : 0) | (tile.silenced ? SILENCED : 0);
     const same =
       this.state[index] === code && this.score[index] === tile.health_score && this.flags[index] === flags && this.latency[index] === latency;
     if (this.state[index] !== code && this.since[index]! > 0) this.changedAt[index] = performance.now();

@@ -13,6 +13,7 @@ export interface TileStatus {
   since: string;
   last_check_at: string | null;
   reason: string;
+  silenced?: boolean;
 }
 
 export interface TileSpec {
@@ -79,6 +80,7 @@ export interface Cluster extends TileSpec {
   tls_server_name: string | null;
   source?: string;
   health_check: HealthCheck;
+  silenced_by?: string[];
   created_by: string | null;
   created_at: string;
   updated_at: string;
@@ -101,6 +103,7 @@ export interface Transition {
   message: string | null;
   health_score: number;
   evidence: Record<string, unknown>;
+  silenced_by?: string[];
 }
 
 export interface Rollup {
@@ -119,6 +122,40 @@ export interface History {
   transitions: Transition[];
   truncated: boolean;
   rollups: Rollup[];
+  silences: Held[];
+}
+
+/** When a silence held. */
+export interface Held {
+  silence_id: string;
+  comment: string;
+  from: string;
+  to: string;
+}
+
+export interface Window {
+  from: string;
+  to: string;
+}
+
+export interface Silence {
+  id: string;
+  state: 'active' | 'upcoming' | 'expired';
+  comment: string;
+  label_selector: string | null;
+  cluster_ids: string[];
+  clusters: number;
+  starts_at: string;
+  ends_at: string;
+  rrule: string | null;
+  time_zone: string;
+  current: Window | null;
+  next: Window | null;
+  created_by: string | null;
+  created_at: string;
+  ended_by: string | null;
+  ended_at: string | null;
+  may_end: boolean;
 }
 
 export interface Uptime {
@@ -128,6 +165,7 @@ export interface Uptime {
   degraded_seconds: number;
   down_seconds: number;
   unobserved_seconds: number;
+  excluded_seconds: number;
   availability_percent: number | null;
   observed_percent: number;
   outages: number;
@@ -141,4 +179,5 @@ export interface FleetEvent {
   sequence: number;
   position: number;
   payload: Record<string, unknown>;
+  silenced_by?: string[];
 }
