@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use fleetbeat_actors::{board::Board, event::Event, roll::ClusterId};
+use fleetbeat_actors::{board::Board, event::Event};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -24,11 +24,7 @@ impl Marker {
 
     /// The silences that held for the cluster of an event; none for one that is not registered any more.
     pub fn silences(&self, event: &Event) -> Vec<Uuid> {
-        if event.cluster_id == ClusterId::FLEET {
-            return Vec::new();
-        }
-        let entry = self.board.get(event.cluster_id);
-        entry.map(|entry| self.calendar.muting(&entry.cluster, event.timestamp)).unwrap_or_default()
+        self.calendar.muting_event(event, &self.board)
     }
 }
 

@@ -27,7 +27,6 @@ use super::{
 };
 use crate::{
     history::Window,
-    identity::Scope,
     silences::{Silence, SilenceError, Standing},
 };
 use given::NewSilence;

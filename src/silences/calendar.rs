@@ -4,7 +4,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::roll::Cluster;
+use fleetbeat_actors::{
+    board::Board,
+    event::Event,
+    roll::{Cluster, ClusterId},
+};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
@@ -78,9 +82,14 @@ impl Calendar {
         self.page(at).active.iter().any(|silence| silence.reaches(cluster))
     }
 
-    /// The silences that hold at a time, the oldest first, whomever they concern.
-    pub fn active(&self, at: DateTime<Utc>) -> Vec<Arc<Silence>> {
-        self.page(at).active.clone()
+    /// The ids of the silences that muted the cluster of an event when it happened; none for the fleet as a whole and for a
+    /// cluster that is not registered any more.
+    pub fn muting_event(&self, event: &Event, board: &Board) -> Vec<Uuid> {
+        if event.cluster_id == ClusterId::FLEET {
+            return Vec::new();
+        }
+        let entry = board.get(event.cluster_id);
+        entry.map(|entry| self.muting(&entry.cluster, event.timestamp)).unwrap_or_default()
     }
 
     /// When this cluster was silenced within a stretch of time, and by what: in order of their beginnings, overlapping or not.

@@ -3,7 +3,9 @@
 //! A repeated window begins at the same local time and lasts as long as the first one. Where clocks skip that time, it begins
 //! that much later; where they show it twice, it begins at the first.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use std::ops::RangeInclusive;
+
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 use chrono_tz::Tz;
 use rrule::{Frequency, RRule, RRuleSet, Unvalidated};
 
@@ -17,6 +19,8 @@ const MAX_REPEATED: TimeDelta = TimeDelta::days(31);
 pub const HORIZON: TimeDelta = TimeDelta::days(400);
 /// How far from the present a schedule may begin: the walk to the present stays short.
 const MAX_AWAY: TimeDelta = TimeDelta::days(5 * 366);
+/// Years that can be said at all.
+const YEARS: RangeInclusive<i32> = 1970..=2199;
 /// Most occurrences that are looked at: daily for thirty years.
 const MAX_OCCURRENCES: usize = 11_000;
 /// Longest text of a rule, bytes.
@@ -58,6 +62,11 @@ impl Schedule {
     /// # Errors
     /// What is wrong with it, whenever it is read.
     pub fn read(first: Window, rrule: Option<String>, time_zone: String) -> Result<Self, Wrong> {
+        for (field, time) in [("starts_at", first.from), ("ends_at", first.to)] {
+            if !YEARS.contains(&time.year()) {
+                return Err(Wrong::new(field, format!("must be from {} to {}", YEARS.start(), YEARS.end())));
+            }
+        }
         if first.to <= first.from {
             return Err(Wrong::new("ends_at", "must be after starts_at"));
         }
@@ -121,6 +130,9 @@ fn rule(text: &str, first: Window, zone: Tz) -> Result<RRuleSet, Wrong> {
     if first.to - first.from > MAX_REPEATED {
         let message = format!("must be at most {} days after starts_at where it repeats", MAX_REPEATED.num_days());
         return Err(Wrong::new("ends_at", message));
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"=;,+-".contains(&byte)) {
+        return Err(wrong("must have letters, digits and =;,+- only".to_owned()));
     }
     for part in text.split(';') {
         let name = part.split_once('=').map(|(name, _)| name).unwrap_or_default();
@@ -291,6 +303,20 @@ mod tests {
             for window in &windows {
                 prop_assert!(window.to > stretch.from && window.from < stretch.to);
                 prop_assert!(window.to - window.from >= TimeDelta::minutes(length) && window.from >= begin);
+            }
+        }
+
+        #[test]
+        fn no_rule_takes_long_or_panics(
+            parts in prop::collection::vec((0_usize..PARTS.len(), "[A-Z0-9,+-]{0,6}|DAILY|WEEKLY|MONTHLY|YEARLY|20270101T000000Z"), 0..5),
+            start in 0_i64..525_600,
+        ) {
+            let rule = parts.iter().map(|(part, value)| format!("{}={value}", PARTS[*part])).collect::<Vec<_>>().join(";");
+            let begin = at("2026-01-01T00:00:00Z") + TimeDelta::minutes(start);
+            let first = Window { from: begin, to: begin + TimeDelta::hours(1) };
+            if let Ok(schedule) = Schedule::read(first, Some(rule), "UTC".to_owned()) {
+                let windows = schedule.windows(Window { from: begin, to: begin + HORIZON });
+                prop_assert!(windows.len() <= 401);
             }
         }
 

@@ -76,8 +76,11 @@ impl Wrongs {
     }
 
     fn comment(&mut self, body: &mut Map<String, Value>) -> String {
+        let before = self.0.len();
         let comment = self.text(body, "comment").unwrap_or_default();
-        if comment.trim().is_empty() || comment.chars().count() > MAX_COMMENT || comment.chars().any(char::is_control) {
+        let is_text = self.0.len() == before;
+        let fits = (1..=MAX_COMMENT).contains(&comment.chars().count()) && !comment.chars().any(char::is_control);
+        if is_text && (!fits || comment.trim().is_empty()) {
             self.say("comment", format!("must be 1 to {MAX_COMMENT} characters"));
         }
         comment
