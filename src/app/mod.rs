@@ -116,7 +116,7 @@ impl App {
             Arc::clone(&clock),
             Schedule { at_percent: settings.credentials.renew_at_percent },
         );
-        let webhooks = webhooks::webhooks(settings, &store, &clock, &engine, &prober).await?;
+        let webhooks = webhooks::webhooks(settings, &store, &clock, &engine, &prober, silences.calendar()).await?;
         let limiter = edge::limiter(settings, &clock, &breakers)?;
         let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine, breakers.clone());
         let (stopping, stopped) = watch::channel(false);

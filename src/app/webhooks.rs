@@ -11,6 +11,7 @@ use crate::{
     config::Settings,
     credentials::Sealer,
     probes::{HttpCourier, HttpProber, ProbeOptions},
+    silences::Calendar,
     store::Store,
     webhooks::{BY_HAND, Parts, Patience, Rules, Webhooks},
 };
@@ -25,6 +26,7 @@ pub(super) async fn webhooks(
     clock: &Arc<dyn Clock>,
     engine: &Engine,
     prober: &HttpProber,
+    calendar: &Arc<Calendar>,
 ) -> anyhow::Result<Arc<Webhooks>> {
     let set = &settings.webhooks;
     let at_once = set.max_webhooks + BY_HAND;
@@ -54,6 +56,7 @@ pub(super) async fn webhooks(
         store: Arc::clone(store),
         outbox: Arc::clone(engine.outbox()),
         board: Arc::clone(engine.board()),
+        calendar: Arc::clone(calendar),
         courier: Arc::new(HttpCourier::beside(prober, options, set.timeout)),
         sealer: Sealer::new(key_source(settings)),
         clock: Arc::clone(clock),

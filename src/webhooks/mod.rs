@@ -21,6 +21,7 @@ use std::{
 use chrono::{DateTime, SubsecRound, Utc};
 use fleetbeat_actors::{
     board::Board,
+    event::{Event, EventType},
     outbox::Outbox,
     ports::{Clock, StoreError},
 };
@@ -43,6 +44,7 @@ use crate::{
     credentials::{KeyError, Sealer},
     identity::{Author, Scope},
     registration::{Detail, Invalid},
+    silences::Calendar,
     store::{AuditEntry, AuditOutcome, DeadLetter, Store, WebhookCursor},
 };
 use meters::Meters;
@@ -71,6 +73,8 @@ pub struct Parts {
     pub outbox: Arc<Outbox>,
     /// What is known of clusters now.
     pub board: Arc<Board>,
+    /// Who is silenced when.
+    pub calendar: Arc<Calendar>,
     /// Who takes messages to their destinations.
     pub courier: Arc<dyn Courier>,
     /// Keeps addresses and secrets sealed.
@@ -98,6 +102,12 @@ impl Shared {
     /// Is every event that anybody was shown in the log?
     fn is_settled(&self) -> bool {
         self.outbox.unsaved() == 0 && !self.outbox.has_doubts()
+    }
+
+    /// Does nobody want to hear of this? A silence holds back changes of state; what people did themselves is told.
+    fn is_muted(&self, event: &Event) -> bool {
+        let is_change = event.event_type == EventType::ClusterStatusChanged;
+        is_change && !self.calendar.muting_event(event, &self.board).is_empty()
     }
 }
 

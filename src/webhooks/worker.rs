@@ -55,7 +55,7 @@ async fn next(shared: &Shared, position: i64) -> Result<Vec<Arc<Event>>, StoreEr
 
 /// Tells of one event, however long that takes; at last it is taken, given up, or not wanted.
 async fn tell(desk: &Desk, shared: &Shared, event: &Arc<Event>) {
-    if !desk.webhook.wants(event, &shared.board) {
+    if !desk.webhook.wants(event, &shared.board) || shared.is_muted(event) {
         return desk.progress.lock().pass(event.position, Unstored::Passed);
     }
     desk.progress.lock().waiting_since = Some(event.timestamp);

@@ -200,7 +200,7 @@ fn body_of(method: &str, path: &str) -> Body {
         ("POST", "/api/v1/clusters") => cluster(&format!("new-{}", uuid::Uuid::now_v7().simple()), "blue"),
         ("POST", "/api/v1/clusters:import") => json!({ "clusters": [cluster("mine-1", "blue")] }),
         ("POST", "/api/v1/silences") => {
-            json!({ "comment": "work", "label_selector": "team=blue", "ends_at": "2027-06-01T00:00:00Z" })
+            json!({ "comment": "x", "label_selector": "a", "ends_at": "2027-02-01T00:00:00Z" })
         }
         ("POST", "/api/v1/tokens") => json!({ "name": "another", "role": "viewer" }),
         ("POST", "/api/v1/webhooks") => {

@@ -21,7 +21,7 @@ use fleetbeat::{
     identity::{Identity, Keyring, Role, Scope, TokenDraft},
     limits::{Limiter, Rate, Rates},
     registration::{Registration, Watch},
-    silences::Silences,
+    silences::{Calendar, Silences},
     store::{Place, Store, StoreOptions, open},
     webhooks::{Courier, Delivery, Letter, Parts, Patience, Rules, Webhooks},
 };
@@ -212,7 +212,10 @@ impl House {
         let fleet = FakeFleet::default();
         let engine = Arc::new(Engine::start(engine_parts(&store, &clock, &fleet)).await.unwrap());
         let key = KeySource::File(directory.path().join("credentials.key"));
-        let webhooks = webhooks(&store, &clock, &engine, key.clone()).await;
+        let keep = TimeDelta::days(90);
+        let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await.unwrap();
+        let silences = Arc::new(silences);
+        let webhooks = webhooks(&store, &clock, &engine, key.clone(), silences.calendar()).await;
         let sealed = SealedStore::open(Arc::clone(&store), Arc::clone(&clock), key).unwrap();
         let (memory, judge) = (Arc::<InMemoryCredentials>::default(), Arc::<FakeProver>::default());
         let vault = Arc::new(Vault::new(Arc::clone(&memory), Arc::new(sealed), Arc::clone(&judge) as _));
@@ -226,9 +229,6 @@ impl House {
             Arc::clone(&vault),
         );
         let registration = Arc::new(registration);
-        let keep = TimeDelta::days(90);
-        let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await.unwrap();
-        let silences = Arc::new(silences);
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), 7));
         let answers = Arc::<FakeInquirer>::default();
         let habits = Habits { on_registration: true, period: TimeDelta::hours(24), since: clock.wall() };
@@ -396,7 +396,13 @@ impl Courier for FakeCourier {
     }
 }
 
-async fn webhooks(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, engine: &Engine, key: KeySource) -> Arc<Webhooks> {
+async fn webhooks(
+    store: &Arc<dyn Store>,
+    clock: &Arc<dyn Clock>,
+    engine: &Engine,
+    key: KeySource,
+    calendar: &Arc<Calendar>,
+) -> Arc<Webhooks> {
     let second = Duration::from_secs(1);
     let max_age = TimeDelta::hours(24);
     let patience = Patience { max_attempts: 3, initial_backoff: second, max_backoff: second, max_age };
@@ -405,6 +411,7 @@ async fn webhooks(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, engine: &Engin
         store: Arc::clone(store),
         outbox: Arc::clone(engine.outbox()),
         board: Arc::clone(engine.board()),
+        calendar: Arc::clone(calendar),
         courier: Arc::new(FakeCourier),
         sealer: Sealer::new(key),
         clock: Arc::clone(clock),

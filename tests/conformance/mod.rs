@@ -12,7 +12,7 @@ pub mod opening;
 pub mod roll;
 pub mod sample;
 pub mod sessions;
-pub mod webhooks;
 pub mod silences;
+pub mod webhooks;
 
 pub use backend::Backend;
