@@ -89,6 +89,7 @@ const TABLE: [(&str, &str, &str); 64] = [
     ("GET", "/api/v1/audit/verification", "fleet-admin"),
     ("GET", "/api/v1/openapi.json", "none"),
 ];
+const SOON: &str = "2027-02-01T00:00:00Z";
 const LIVE: &str = "/api/v1/events/stream";
 
 /// Whose cluster a request is about.
@@ -199,9 +200,7 @@ fn body_of(method: &str, path: &str) -> Body {
     let body = match (method, path) {
         ("POST", "/api/v1/clusters") => cluster(&format!("new-{}", uuid::Uuid::now_v7().simple()), "blue"),
         ("POST", "/api/v1/clusters:import") => json!({ "clusters": [cluster("mine-1", "blue")] }),
-        ("POST", "/api/v1/silences") => {
-            json!({ "comment": "x", "label_selector": "a", "ends_at": "2027-02-01T00:00:00Z" })
-        }
+        ("POST", "/api/v1/silences") => json!({ "comment": "x", "label_selector": "a", "ends_at": SOON }),
         ("POST", "/api/v1/tokens") => json!({ "name": "another", "role": "viewer" }),
         ("POST", "/api/v1/webhooks") => {
             json!({ "name": format!("w-{}", uuid::Uuid::now_v7().simple()), "url": "https://hooks.example/in" })
