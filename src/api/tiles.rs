@@ -93,23 +93,26 @@ struct Tile {
 #[derive(Serialize, ToSchema)]
 struct TileSpec {
     /// Its name.
+    #[schema(required = false)]
     name: String,
     /// Name for people.
     display_name: Option<String>,
     /// Part in the fleet.
-    #[schema(schema_with = schema::cluster_type)]
+    #[schema(schema_with = schema::cluster_type, required = false)]
     cluster_type: ClusterType,
     /// Distribution.
-    #[schema(schema_with = schema::platform)]
+    #[schema(schema_with = schema::platform, required = false)]
     platform: Platform,
     /// Region.
     region: Option<String>,
     /// Use.
-    #[schema(schema_with = schema::environment)]
+    #[schema(schema_with = schema::environment, required = false)]
     environment: Environment,
     /// Labels.
+    #[schema(required = false)]
     labels: BTreeMap<String, String>,
     /// Version of its spec.
+    #[schema(required = false)]
     generation: i64,
 }
 
