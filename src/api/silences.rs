@@ -186,11 +186,11 @@ async fn create_silence(
     _query: NoQuery,
     JsonObject(body): JsonObject,
 ) -> Result<Response, ApiError> {
-    let now = api.clock.wall();
-    let draft = given::draft(body, now, &seen)?;
+    let draft = given::draft(body, api.clock.wall(), &seen)?;
     let silence = api.silences.create(draft, &seen.origin).await?;
     tracing::info!(id = %silence.id, by = %seen.caller.id, "a silence was made");
-    Ok((StatusCode::CREATED, Json(SilenceView::of(&silence, &Sight::new(&seen), now))).into_response())
+    let view = SilenceView::of(&silence, &Sight::new(&seen), api.clock.wall());
+    Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
 /// Ends a silence, at once and for good. It stays in the list for as long as the history that it marks.

@@ -40,7 +40,8 @@ pub fn cluster(cluster: &Value, now: Option<DateTime<Utc>>, paint: Paint) -> Str
     ] {
         card.found(name, &look::text(cluster, place));
     }
-    card.found("Silenced by", &words(cluster.get("silenced_by")));
+    let silences = words(cluster.get("silenced_by"));
+    card.found("Silenced by", if silences.is_empty() { look::NOTHING } else { &silences });
     card.found("Generation", &look::text(cluster, "/generation"));
     card.found("Registered", &ago(cluster, "/created_at", now));
     let status = cluster.get("status").map(|of| self::status(of, now, paint)).unwrap_or_default();
