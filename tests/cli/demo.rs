@@ -23,6 +23,11 @@ async fn a_demo_shows_changes_and_ends_within_two_seconds_leaving_nothing() {
     .await;
     let summary = client.get("/api/v1/fleet/summary").await.expect(200).json();
     assert_eq!(summary["total_clusters"], 20);
+    let page = client.get("/").await.expect(200).text();
+    assert!(
+        page.contains("<html") && demo.log().contains(&format!("{base}/\n")),
+        "the dashboard is there and told of: {page}"
+    );
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(demo.exited(), None, "{}", demo.log());
     let status = demo.end(Signal::INT, Duration::from_secs(3)).await;

@@ -90,6 +90,7 @@ impl<'a> Show<'a> {
             count(Role::Tempo),
             count(Role::Loki),
         );
+        text += &row("Dashboard", &link("/"));
         text += &row("API", &link("/api/v1/clusters"));
         text += &row("Documentation", &link("/docs"));
         text += &row("Metrics", &link("/metrics"));
