@@ -374,7 +374,7 @@ fn assert_none(what: &str, broken: &[String]) {
 /// Two packages of the workspace have programs: without a word about it `cargo run` would not know which is meant.
 #[test]
 fn the_first_command_of_the_readme_finds_its_program() {
-    let readme = fs::read_to_string("README.md").unwrap();
+    let readme = std::fs::read_to_string("README.md").unwrap();
     assert!(readme.contains("\ncargo run --release -- demo\n"));
     let mut cargo = std::process::Command::new(env!("CARGO"));
     let told = cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).output().unwrap();
