@@ -22,7 +22,7 @@ use super::{
     site::{Address, Site, USER_AGENT},
     tls::Tls,
     trouble::Trouble,
-    wire::{Answer, Wire},
+    wire::{Answer, Stream, Wire},
 };
 use crate::webhooks::{Courier, Delivery, Letter};
 
@@ -66,42 +66,42 @@ impl HttpCourier {
         let request = request(letter, &site).ok_or(Trouble::Failed(Cause::Blocked))?;
         let mut deadline = Deadline::after(self.deadline);
         // A failure on a connection that had rested may only tell that it was closed meanwhile.
-        if let Some(mut kept) = line.and_then(|line| self.wake(line, &origin))
-            && let Ok(answer) = deadline.bound(Cause::Timeout, kept.wire.ask(request.clone(), &self.options)).await?
+        if let Some((wire, opened)) = line.and_then(|line| self.wake(line, &origin))
+            && let Ok((answer, wire)) = deadline.bound(Cause::Timeout, wire.ask(request.clone(), &self.options)).await?
         {
-            self.rest(line, kept, &answer);
+            self.rest(line, wire, origin, opened, &answer);
             return Ok(answer);
         }
-        let mut wire = Box::pin(self.connect(&site, &mut deadline)).await?;
-        let answer = deadline.bound(Cause::Timeout, wire.ask(request, &self.options)).await??;
-        let now = Instant::now();
-        self.rest(line, Kept { wire, origin, opened: now, rests_since: now }, &answer);
+        let wire = Box::pin(self.connect(&site, &mut deadline)).await?;
+        let (answer, wire) = deadline.bound(Cause::Timeout, wire.ask(request, &self.options)).await??;
+        self.rest(line, wire, origin, Instant::now(), &answer);
         Ok(answer)
     }
 
-    fn wake(&self, line: Uuid, origin: &str) -> Option<Kept> {
+    /// The connection that rests on a line, and when it was opened.
+    fn wake(&self, line: Uuid, origin: &str) -> Option<(Wire, Instant)> {
         let kept = self.resting.lock().remove(&line)?;
-        let usable = kept.is_fresh() && kept.origin == origin && kept.wire.wake();
-        usable.then_some(kept)
+        let usable = kept.is_fresh() && kept.origin == origin;
+        Some((kept.wire.wake().filter(|_| usable)?, kept.opened))
     }
 
-    fn rest(&self, line: Option<Uuid>, kept: Kept, answer: &Answer) {
-        let Some(line) = line.filter(|_| answer.reusable && kept.wire.rest()) else { return kept.wire.part() };
+    fn rest(&self, line: Option<Uuid>, wire: Wire, origin: String, opened: Instant, answer: &Answer) {
+        let Some(line) = line.filter(|_| answer.reusable) else { return wire.part() };
         let mut resting = self.resting.lock();
         resting.retain(|_, kept| kept.is_fresh());
-        resting.insert(line, Kept { rests_since: Instant::now(), ..kept });
+        resting.insert(line, Kept { wire: wire.rest(), origin, opened, rests_since: Instant::now() });
     }
 
     async fn connect(&self, site: &Site, deadline: &mut Deadline) -> Result<Wire, Trouble> {
         let stream = self.dialer.tcp(site, deadline).await?;
         let poke = Arc::new(|| {});
         if !site.secure {
-            return Wire::open(stream, &self.options, None, Default::default(), poke).await;
+            return Ok(Wire::new(Stream::Plain(stream), None, Default::default(), poke));
         }
         let verifier = self.trust.for_endpoint(None).map_err(|_| Trouble::Failed(Cause::Tls))?;
         let tls = Tls::new(self.trust.provider(), verifier, 0, None, None).map_err(Trouble::Failed)?;
         let stream = self.dialer.tls(site, &tls, stream, deadline, self.options.permit_wait).await?;
-        Wire::open(stream, &self.options, None, Default::default(), poke).await
+        Ok(Wire::new(Stream::Secure(Box::new(stream)), None, Default::default(), poke))
     }
 }
 

@@ -4,11 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use fleetbeat_actors::health::{Cause, NotRun};
 use socket2::{SockRef, TcpKeepalive};
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    sync::Semaphore,
-    time::timeout,
-};
+use tokio::{net::TcpSocket, sync::Semaphore, time::timeout};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
@@ -16,6 +12,7 @@ use super::{
     options::ProbeOptions,
     resolve::Resolver,
     site::Site,
+    socket::Socket,
     tls::Tls,
     trouble::Trouble,
 };
@@ -60,7 +57,7 @@ impl Dialer {
     }
 
     /// A TCP connection to one of the site's permitted addresses, in order, each with its share of the time.
-    pub(super) async fn tcp(&self, site: &Site, deadline: &mut Deadline) -> Result<TcpStream, Trouble> {
+    pub(super) async fn tcp(&self, site: &Site, deadline: &mut Deadline) -> Result<Socket, Trouble> {
         let addresses = self.resolver.resolve(&site.host, site.port, deadline).await?;
         let mut trouble = Trouble::Failed(Cause::ConnectTimeout);
         for (tried, address) in addresses.iter().enumerate() {
@@ -78,13 +75,13 @@ impl Dialer {
         Err(trouble)
     }
 
-    async fn connect(&self, address: SocketAddr) -> io::Result<TcpStream> {
+    async fn connect(&self, address: SocketAddr) -> io::Result<Socket> {
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
         let options = SockRef::from(&socket);
         options.set_tcp_nodelay(true)?;
         options.set_tcp_keepalive(&self.keepalive)?;
         options.set_tcp_user_timeout(Some(self.user_timeout))?;
-        socket.connect(address).await
+        socket.connect(address).await.map(Socket::new)
     }
 
     /// TLS over `stream`. The deadline stands still while a handshake permit is awaited, for at most `wait`.
@@ -92,10 +89,10 @@ impl Dialer {
         &self,
         site: &Site,
         tls: &Tls,
-        stream: TcpStream,
+        stream: Socket,
         deadline: &mut Deadline,
         wait: Duration,
-    ) -> Result<TlsStream<TcpStream>, Trouble> {
+    ) -> Result<TlsStream<Socket>, Trouble> {
         let name = tls.server_name.clone().or_else(|| site.server_name.clone()).ok_or(Trouble::Failed(Cause::Tls))?;
         let permit = permit(&self.handshakes, wait, NotRun::NoPermit);
         let permit = deadline.paused(permit).await.map_err(Trouble::NotRun)?;

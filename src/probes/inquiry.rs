@@ -78,13 +78,14 @@ impl HttpConversation {
         }
         let request = self.line.question(question).ok_or(Trouble::Failed(Cause::Blocked))?;
         let options = &round.shared.options;
-        if let Some(mut wire) = self.line.kept.take().filter(Wire::wake)
-            && let Ok((answer, body)) = deadline.bound(Cause::Timeout, wire.ask_whole(request.clone(), options)).await?
+        if let Some(wire) = self.line.kept.take().and_then(Wire::wake)
+            && let Ok((answer, body, wire)) =
+                deadline.bound(Cause::Timeout, wire.ask_whole(request.clone(), options)).await?
         {
             return Ok(self.line.replied(wire, &answer, body));
         }
-        let mut wire = Box::pin(self.line.dial(&round, &mut deadline)).await?;
-        let (answer, body) = deadline.bound(Cause::Timeout, wire.ask_whole(request, options)).await??;
+        let wire = Box::pin(self.line.dial(&round, &mut deadline)).await?;
+        let (answer, body, wire) = deadline.bound(Cause::Timeout, wire.ask_whole(request, options)).await??;
         Ok(self.line.replied(wire, &answer, body))
     }
 }
@@ -118,8 +119,8 @@ impl Line {
     fn replied(&mut self, wire: Wire, answer: &Answer, body: Zeroizing<Vec<u8>>) -> Reply {
         if !answer.reusable || !wire.may_be_kept() {
             wire.part();
-        } else if wire.rest() {
-            self.kept = Some(wire);
+        } else {
+            self.kept = Some(wire.rest());
         }
         Reply { status: answer.status, overflows: answer.overflows, body }
     }

@@ -92,7 +92,7 @@ pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, wit
         Ok(stream) => stream,
         Err(trouble) => return legs.fail("connect", trouble),
     };
-    let told = stream.peer_addr().map(|peer| peer.to_string()).unwrap_or_default();
+    let told = stream.peer().map(|peer| peer.to_string()).unwrap_or_default();
     let began = legs.end("connect", began, told);
     if !site.secure {
         return answer(legs, TokioIo::new(stream), &site, &deadline, began).await;

@@ -22,7 +22,7 @@ use super::{
     site::{Address, Site, USER_AGENT},
     tls::Tls,
     trouble::Trouble,
-    wire::{Answer, Lineage, Wire},
+    wire::{Answer, Lineage, Stream, Wire},
 };
 use crate::credentials::{Binding, Lookup, Part};
 
@@ -250,10 +250,10 @@ impl Line {
     ) -> Result<Option<Timed>, Trouble> {
         let expired = self.tls.as_ref().is_some_and(Tls::has_expired);
         let kept = self.kept.take().filter(|_| !round.fresh && !expired);
-        let Some(mut wire) = kept.filter(Wire::wake) else { return Ok(None) };
+        let Some(wire) = kept.and_then(Wire::wake) else { return Ok(None) };
         let began = Instant::now();
         match deadline.bound(Cause::Timeout, wire.ask(request.clone(), &round.shared.options)).await? {
-            Ok(answer) => Ok(Some(self.keep(wire, answer, began, false))),
+            Ok((answer, wire)) => Ok(Some(self.keep(wire, answer, began, false))),
             Err(Trouble::Failed(Cause::TooLarge)) => Err(Trouble::Failed(Cause::TooLarge)),
             Err(_) => Ok(None),
         }
@@ -266,10 +266,10 @@ impl Line {
         deadline: &mut Deadline,
     ) -> Result<Timed, Trouble> {
         // Boxed: the way to a new connection is long, and rarely taken.
-        let mut wire = Box::pin(self.dial(round, deadline)).await?;
+        let wire = Box::pin(self.dial(round, deadline)).await?;
         let began = Instant::now();
         let asked = wire.ask(request, &round.shared.options);
-        let answer = deadline.bound(Cause::Timeout, asked).await??;
+        let (answer, wire) = deadline.bound(Cause::Timeout, asked).await??;
         Ok(self.keep(wire, answer, began, true))
     }
 
@@ -280,7 +280,7 @@ impl Line {
         let keep = self.claim.take();
         let (lineage, poke) = (self.lineage.clone(), round.poke.clone());
         let Some(tls) = self.tls.as_mut().filter(|_| site.secure) else {
-            return Wire::open(stream, &shared.options, keep, lineage, poke).await;
+            return Ok(Wire::new(Stream::Plain(stream), keep, lineage, poke));
         };
         // A resumed session does not show the certificate: only a line that cannot keep its connection resumes.
         if round.fresh || keep.is_some() || tls.has_expired() {
@@ -289,7 +289,7 @@ impl Line {
         let stream = shared.dialer.tls(site, tls, stream, deadline, wait).await?;
         tls.shook_hands(stream.get_ref().1, keep.is_none().then_some(shared.options.resume_for));
         shared.serving.note(round.id, self.endpoint, tls.not_after());
-        Wire::open(stream, &shared.options, keep, lineage, poke).await
+        Ok(Wire::new(Stream::Secure(Box::new(stream)), keep, lineage, poke))
     }
 
     /// Keeps the connection where it may be kept, and tells how long the answer took.
@@ -297,8 +297,8 @@ impl Line {
         let latency = began.elapsed();
         if !answer.reusable || !wire.may_be_kept() {
             wire.part();
-        } else if wire.rest() {
-            self.kept = Some(wire);
+        } else {
+            self.kept = Some(wire.rest());
         }
         Timed { answer, latency, fresh }
     }

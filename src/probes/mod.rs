@@ -16,6 +16,7 @@ mod seats;
 mod serving;
 mod session;
 mod site;
+mod socket;
 mod tickets;
 mod tls;
 mod trouble;

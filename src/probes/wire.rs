@@ -1,11 +1,13 @@
-//! One HTTP/1.1 connection: its driver task, its caps, and how it tells that the peer has closed it.
+//! One HTTP/1.1 connection: one request at a time under caps, and a guard while it rests. Between requests nothing of HTTP
+//! is kept but the stream: a fleet has thousands of connections at rest.
 
 use std::{
+    future::poll_fn,
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll, ready},
     time::Duration,
@@ -13,36 +15,49 @@ use std::{
 
 use bytes::Bytes;
 use fleetbeat_actors::{health::Cause, ports::Poke};
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response, Version,
     body::{Body, Incoming},
-    client::conn::http1::{Builder, SendRequest},
+    client::conn::http1::Builder,
     header,
 };
 use hyper_util::rt::TokioIo;
 use secrecy::zeroize::Zeroizing;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     task::AbortHandle,
 };
+use tokio_rustls::client::TlsStream;
 
 use super::{
     options::ProbeOptions,
     seats::Seat,
+    socket::Socket,
     trouble::{OverBudget, Trouble},
 };
 
 /// Bytes an answer may take besides headers and body: chunk sizes, interim answers.
 const SLACK: usize = 16 * 1024;
 
+/// What HTTP goes over.
+pub(super) enum Stream {
+    Plain(Socket),
+    Secure(Box<TlsStream<Socket>>),
+}
+
 /// An established connection, usable for one request at a time. Dropping it ends it.
 pub(super) struct Wire {
-    sender: SendRequest<Full<Bytes>>,
-    pulse: Arc<Pulse>,
-    driver: AbortHandle,
+    stream: Stream,
     /// Held while the connection counts among the kept ones.
     keep: Option<Seat>,
+    lineage: Arc<Lineage>,
+    /// Called once if the peer closes the connection while it rests.
+    poke: Poke,
+    /// Answers so far.
+    served: u32,
+    guard: Option<Guard>,
 }
 
 /// A complete answer. Its content was counted, and thrown away or kept apart.
@@ -75,56 +90,42 @@ impl Lineage {
     }
 }
 
-/// Shared by a wire and its driver.
-#[derive(Debug)]
-struct Pulse {
-    phase: AtomicU8,
-    served: AtomicU32,
-    /// Bytes that may still be read.
-    budget: AtomicUsize,
+/// Watches a connection at rest. Dropping it ends the watch.
+struct Guard {
+    undisturbed: Arc<AtomicBool>,
+    task: AbortHandle,
 }
 
-const BUSY: u8 = 0;
-const IDLE: u8 = 1;
-const CLOSED_BY_PEER: u8 = 2;
-const GIVEN_UP: u8 = 3;
+impl Guard {
+    fn over(wire: &Wire) -> Self {
+        let undisturbed = Arc::new(AtomicBool::new(true));
+        let (socket, watched) = (wire.stream.socket().clone(), Arc::clone(&undisturbed));
+        let (lineage, poke, served) = (Arc::clone(&wire.lineage), Arc::clone(&wire.poke), wire.served);
+        let task = tokio::spawn(async move {
+            socket.disturbed().await;
+            if watched.swap(false, Ordering::AcqRel) && lineage.wants_look(served) {
+                poke();
+            }
+        });
+        Self { undisturbed, task: task.abort_handle() }
+    }
 
-impl Pulse {
-    fn turn(&self, from: u8, to: u8) -> bool {
-        self.phase.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    /// Ends the watch. Was the connection left alone?
+    fn relieve(self) -> bool {
+        self.undisturbed.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
 impl Wire {
-    /// Speaks HTTP over `io`. `poke` is called once if the peer closes the connection while it is idle.
-    pub(super) async fn open<S>(
-        io: S,
-        options: &ProbeOptions,
-        keep: Option<Seat>,
-        lineage: Arc<Lineage>,
-        poke: Poke,
-    ) -> Result<Self, Trouble>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let pulse =
-            Arc::new(Pulse { phase: AtomicU8::new(BUSY), served: AtomicU32::new(0), budget: AtomicUsize::new(0) });
-        let metered = TokioIo::new(Metered { io, pulse: pulse.clone() });
-        let (sender, connection) = Builder::new()
-            .max_buf_size(options.header_bytes.max(8_192))
-            .max_header_size(options.header_bytes)
-            .handshake(metered)
-            .await
-            .map_err(|error| Trouble::of_exchange(&error))?;
-        let watched = pulse.clone();
-        let driver = tokio::spawn(async move {
-            let _ = connection.await;
-            let was = watched.phase.swap(CLOSED_BY_PEER, Ordering::AcqRel);
-            if was == IDLE && lineage.wants_look(watched.served.load(Ordering::Relaxed)) {
-                poke();
-            }
-        });
-        Ok(Self { sender, pulse, driver: driver.abort_handle(), keep })
+    /// A new connection, not used yet.
+    pub(super) fn new(stream: Stream, keep: Option<Seat>, lineage: Arc<Lineage>, poke: Poke) -> Self {
+        Self { stream, keep, lineage, poke, served: 0, guard: None }
     }
 
     /// May it be kept after an answer?
@@ -139,70 +140,92 @@ impl Wire {
         }
     }
 
-    /// Takes an idle wire into use. `false` when the peer has closed it.
-    pub(super) fn wake(&self) -> bool {
-        self.pulse.turn(IDLE, BUSY) && !self.sender.is_closed()
+    /// Takes a wire at rest into use. `None` when the peer has closed it, or sent what nobody asked for.
+    pub(super) fn wake(mut self) -> Option<Self> {
+        self.guard.take().is_some_and(Guard::relieve).then_some(self)
     }
 
-    /// Lets a wire rest until the next check. `false` when the peer has closed it already.
-    pub(super) fn rest(&self) -> bool {
-        self.pulse.served.fetch_add(1, Ordering::Relaxed);
-        !self.sender.is_closed() && self.pulse.turn(BUSY, IDLE)
+    /// Lets a wire rest until the next request, under guard.
+    pub(super) fn rest(mut self) -> Self {
+        self.guard = Some(Guard::over(&self));
+        self
     }
 
     /// Ends the connection in good order, without waiting for it.
-    pub(super) fn part(self) {
-        self.pulse.phase.store(GIVEN_UP, Ordering::Release);
+    pub(super) fn part(mut self) {
+        let _ = self.stream.shutdown().now_or_never();
     }
 
     /// One request, one complete answer within the caps.
     pub(super) async fn ask(
-        &mut self,
+        self,
         request: Request<Full<Bytes>>,
         options: &ProbeOptions,
-    ) -> Result<Answer, Trouble> {
+    ) -> Result<(Answer, Self), Trouble> {
         self.exchange(request, options, &mut |_| {}).await
     }
 
     /// As [`Wire::ask`], with the answer's body; cut short where the answer overflows.
     pub(super) async fn ask_whole(
-        &mut self,
+        self,
         request: Request<Full<Bytes>>,
         options: &ProbeOptions,
-    ) -> Result<(Answer, Zeroizing<Vec<u8>>), Trouble> {
+    ) -> Result<(Answer, Zeroizing<Vec<u8>>, Self), Trouble> {
         let mut body = Zeroizing::new(Vec::new());
-        let answer = self.exchange(request, options, &mut |bytes| body.extend_from_slice(bytes)).await?;
-        Ok((answer, body))
+        let (answer, wire) = self.exchange(request, options, &mut |bytes| body.extend_from_slice(bytes)).await?;
+        Ok((answer, body, wire))
     }
 
     async fn exchange(
-        &mut self,
+        self,
         request: Request<Full<Bytes>>,
         options: &ProbeOptions,
         keep: &mut (dyn FnMut(&[u8]) + Send),
-    ) -> Result<Answer, Trouble> {
-        self.pulse.budget.store(options.header_bytes + options.body_bytes + SLACK, Ordering::Relaxed);
-        let sent = async {
-            self.sender.ready().await?;
-            self.sender.send_request(request).await
-        };
-        let response = sent.await.map_err(|error| Trouble::of_exchange(&error))?;
+    ) -> Result<(Answer, Self), Trouble> {
+        let (answer, stream) = exchange(self.stream, request, options, keep).await?;
+        Ok((answer, Self { stream, served: self.served + 1, ..self }))
+    }
+}
+
+/// Speaks HTTP for one request, in the task of the caller. The stream comes back, at the end of the answer where the
+/// answer says that it may be used again.
+async fn exchange(
+    stream: Stream,
+    request: Request<Full<Bytes>>,
+    options: &ProbeOptions,
+    keep: &mut (dyn FnMut(&[u8]) + Send),
+) -> Result<(Answer, Stream), Trouble> {
+    let metered = Metered { stream, budget: options.header_bytes + options.body_bytes + SLACK };
+    let (mut sender, mut connection) = Builder::new()
+        .max_buf_size(options.header_bytes.max(8_192))
+        .max_header_size(options.header_bytes)
+        .handshake(TokioIo::new(metered))
+        .await
+        .map_err(|error| Trouble::of_exchange(&error))?;
+    let response = sender.send_request(request);
+    let mut asked = pin!(async {
+        let response = response.await.map_err(|error| Trouble::of_exchange(&error))?;
         let (status, keeps_alive) = (response.status().as_u16(), keeps_alive(&response));
         let overflows = match drain(response.into_body(), options.body_bytes, keep).await {
             Err(Trouble::Failed(Cause::TooLarge)) => true,
             drained => drained.map(|()| false)?,
         };
-        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows && !self.sender.is_closed() })
-    }
-}
-
-impl Drop for Wire {
-    fn drop(&mut self) {
-        // In good order hyper ends by itself once the sender is gone; otherwise nothing is worth waiting for.
-        if self.pulse.phase.swap(GIVEN_UP, Ordering::AcqRel) != GIVEN_UP {
-            self.driver.abort();
+        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows })
+    });
+    let mut ended = false;
+    let mut answer = loop {
+        tokio::select! {
+            biased;
+            _ = poll_fn(|cx| connection.poll_without_shutdown(cx)), if !ended => ended = true,
+            answer = &mut asked => break answer?,
         }
-    }
+    };
+    drop(sender);
+    // Without a sender, a connection at the end of its answer ends where it stands.
+    let rests = poll_fn(|cx| Poll::Ready(connection.poll_without_shutdown(cx).is_ready())).await;
+    let parts = connection.into_parts();
+    answer.reusable &= !ended && rests && parts.read_buf.is_empty();
+    Ok((answer, parts.io.into_inner().stream))
 }
 
 /// Will the server keep the connection open after this answer?
@@ -234,37 +257,78 @@ async fn drain(mut body: Incoming, cap: usize, keep: &mut (dyn FnMut(&[u8]) + Se
     Ok(())
 }
 
-/// A stream whose reader has a budget, refilled for every request: whatever a peer sends, and in whatever shape,
-/// comes to an end.
-struct Metered<S> {
-    io: S,
-    pulse: Arc<Pulse>,
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Metered<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
-        let spend = |left: usize| left.checked_sub(read);
-        match self.pulse.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spend) {
-            Ok(_) => Poll::Ready(Ok(())),
-            Err(_) => Poll::Ready(Err(io::Error::other(OverBudget))),
+impl Stream {
+    fn socket(&self) -> &Socket {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Secure(stream) => stream.get_ref().0,
         }
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
+impl AsyncRead for Stream {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Secure(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Secure(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Secure(stream) => Pin::new(stream).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match &mut *self {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+/// A stream whose reader has a budget: whatever a peer sends, and in whatever shape, comes to an end.
+struct Metered {
+    stream: Stream,
+    /// Bytes that may still be read.
+    budget: usize,
+}
+
+impl AsyncRead for Metered {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let read = buf.filled().len() - before;
+        match self.budget.checked_sub(read) {
+            Some(left) => self.budget = left,
+            None => return Poll::Ready(Err(io::Error::other(OverBudget))),
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Metered {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
 
