@@ -1,21 +1,27 @@
 //! Makes the text, a chunk at a time.
 
-use std::{borrow::Cow, time::Instant};
+use std::{borrow::Cow, fmt::Write, time::Instant};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{board::Board, board::Entry};
 
-use super::families::{FAMILIES, Row};
-use crate::{credentials::Foresight, silences::Calendar};
+use super::families::{FAMILIES, Facts, Row};
+use crate::{
+    credentials::{End, Foresight},
+    silences::Calendar,
+};
 
 /// A chunk is sent when it has grown to this size, in bytes.
 const CHUNK: usize = 32 * 1024;
 
 /// The per-cluster series of one scrape: an iterator over chunks of text. A snapshot of the board.
+#[derive(Default)]
 pub struct Exposition {
     rows: Vec<Row>,
-    now: Instant,
+    /// The labels of all rows, one behind the other.
+    labels: String,
+    ends: Vec<End>,
     family: usize,
     row: usize,
 }
@@ -34,15 +40,23 @@ impl Exposition {
         silences: Option<(&Calendar, DateTime<Utc>)>,
         now: Instant,
     ) -> Self {
-        let ends = |entry: &Entry| foresight.map(|foresight| foresight.ends(&entry.cluster)).unwrap_or_default();
-        let mut rows = Vec::new();
+        let mut exposition = Self::default();
         board.each_by_name(|entry| {
             if wanted(entry) {
                 let silenced = silences.is_some_and(|(calendar, at)| calendar.mutes(&entry.cluster, at));
-                rows.push(Row { labels: labels(entry), entry: entry.clone(), ends: ends(entry), silenced });
+                let ends = foresight.map(|foresight| foresight.ends(&entry.cluster)).unwrap_or_default();
+                exposition.add(entry, Facts::of(entry, silenced, now), &ends);
             }
         });
-        Self { rows, now, family: 0, row: 0 }
+        exposition
+    }
+
+    fn add(&mut self, entry: &Entry, facts: Facts, ends: &[End]) {
+        let (labels_from, ends_from) = (self.labels.len(), self.ends.len());
+        write_labels(&mut self.labels, entry);
+        self.ends.extend_from_slice(ends);
+        let (labels, ends) = (labels_from..self.labels.len(), ends_from..self.ends.len());
+        self.rows.push(Row { facts, labels, ends });
     }
 }
 
@@ -59,7 +73,7 @@ impl Iterator for Exposition {
             }
             match self.rows.get(self.row) {
                 Some(row) => {
-                    family.write(&mut out, row, self.now);
+                    family.write(&mut out, &row.facts, &self.labels[row.labels.clone()], &self.ends[row.ends.clone()]);
                     self.row += 1;
                 }
                 None => (self.family, self.row) = (self.family + 1, 0),
@@ -69,15 +83,17 @@ impl Iterator for Exposition {
     }
 }
 
-fn labels(entry: &Entry) -> String {
+fn write_labels(out: &mut String, entry: &Entry) {
     let cluster = &entry.cluster;
-    format!(
+    // Writing to a string cannot fail.
+    let _ = write!(
+        out,
         "{{cluster=\"{}\",cluster_type=\"{}\",environment=\"{}\",region=\"{}\"",
         escaped(&cluster.name),
         cluster.cluster_type,
         cluster.environment,
         escaped(cluster.region.as_deref().unwrap_or_default()),
-    )
+    );
 }
 
 /// A label's value as the text format wants it.

@@ -155,7 +155,7 @@ impl Machine {
         at: Moment,
         at_once: bool,
     ) -> Self {
-        let pace = Pace::new(cadence, phase, at.now, at_once);
+        let pace = Pace::new(cadence, phase, at, at_once);
         let age = |stamp: &DateTime<Utc>| (at.wall - *stamp).to_std().unwrap_or_default();
         let changes = status.memory.changes.iter().filter_map(|stamp| at.now.checked_sub(age(stamp))).collect();
         Self {
