@@ -105,7 +105,7 @@ fn board(criterion: &mut Criterion) {
     criterion.bench_function("board/filtered list of 10,000 in order", |bench| {
         bench.iter(|| {
             let mut found = Vec::new();
-            board.each_by_name(|entry| {
+            board.each(|entry| {
                 if entry.cluster.name.ends_with('7') {
                     found.push(entry.clone());
                 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -35,97 +34,93 @@ impl Entry {
     }
 }
 
-/// The board.
+/// One place on the board.
+type Slot = RwLock<Entry>;
+
+/// The board: every place can be found by the id and by the name of its cluster.
 #[derive(Debug, Default)]
 pub struct Board {
-    entries: DashMap<ClusterId, Entry>,
-    names: RwLock<BTreeMap<Arc<str>, ClusterId>>,
+    slots: DashMap<ClusterId, Arc<Slot>>,
+    names: RwLock<BTreeMap<Arc<str>, Arc<Slot>>>,
 }
 
 impl Board {
     /// Puts a cluster up, or replaces what stands there.
     pub fn put(&self, entry: Entry) {
         let (id, name) = (entry.cluster.id, Arc::from(entry.cluster.name.as_str()));
+        let slot = Arc::new(Slot::new(entry));
         let mut names = self.names.write();
-        self.entries.insert(id, entry);
-        names.insert(name, id);
+        self.slots.insert(id, Arc::clone(&slot));
+        names.insert(name, slot);
     }
 
     /// Replaces the metadata of a cluster, unless this generation or a newer one is up already. False when the cluster
     /// is not up.
     pub fn describe(&self, cluster: Arc<Cluster>) -> bool {
-        let Some(mut entry) = self.entries.get_mut(&cluster.id) else { return false };
-        if entry.cluster.generation < cluster.generation {
-            entry.cluster = cluster;
-        }
-        true
+        self.change(cluster.id, |entry| {
+            if entry.cluster.generation < cluster.generation {
+                entry.cluster = cluster;
+            }
+        })
     }
 
     /// Sets what a cluster can do, whatever its generation. False when the cluster is not up.
     pub fn equip(&self, id: ClusterId, capabilities: serde_json::Value) -> bool {
-        let Some(mut entry) = self.entries.get_mut(&id) else { return false };
-        entry.cluster = Arc::new(Cluster { capabilities: Some(capabilities), ..(*entry.cluster).clone() });
-        true
+        self.change(id, |entry| {
+            entry.cluster = Arc::new(Cluster { capabilities: Some(capabilities), ..(*entry.cluster).clone() });
+        })
     }
 
     /// Shows a new status, of a check that ended at `checked` if it comes from one. False when the cluster is not up
     /// (any more).
     pub fn show(&self, id: ClusterId, status: Arc<Status>, checked: Option<Instant>, fresh_for: Duration) -> bool {
-        let Some(mut entry) = self.entries.get_mut(&id) else { return false };
-        entry.status = status;
-        entry.checked = checked.unwrap_or(entry.checked);
-        entry.fresh_for = fresh_for;
+        self.change(id, |entry| {
+            entry.status = status;
+            entry.checked = checked.unwrap_or(entry.checked);
+            entry.fresh_for = fresh_for;
+        })
+    }
+
+    fn change(&self, id: ClusterId, change: impl FnOnce(&mut Entry)) -> bool {
+        let Some(slot) = self.slots.get(&id) else { return false };
+        change(&mut slot.write());
         true
     }
 
     /// Takes a cluster down; its entry comes back.
     pub fn remove(&self, id: ClusterId) -> Option<Entry> {
         let mut names = self.names.write();
-        let (_, entry) = self.entries.remove(&id)?;
+        let (_, slot) = self.slots.remove(&id)?;
+        let entry = slot.read().clone();
         names.remove(entry.cluster.name.as_str());
         Some(entry)
     }
 
     /// One cluster.
     pub fn get(&self, id: ClusterId) -> Option<Entry> {
-        self.entries.get(&id).map(|entry| entry.clone())
+        self.slots.get(&id).map(|slot| slot.read().clone())
     }
 
     /// One cluster by its name.
     pub fn by_name(&self, name: &str) -> Option<Entry> {
-        let id = *self.names.read().get(name)?;
-        self.get(id)
+        self.names.read().get(name).map(|slot| slot.read().clone())
     }
 
     /// How many clusters are up.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.slots.len()
     }
 
     /// Is it empty?
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.slots.is_empty()
     }
 
-    /// Visits every cluster in no particular order. `visit` must be quick: it runs under a shard's lock.
+    /// Visits every cluster in the order of names. `visit` must be quick and ask the board for nothing: no cluster is put up
+    /// or taken down meanwhile.
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
-        for entry in &self.entries {
-            visit(&entry);
+        for slot in self.names.read().values() {
+            visit(&slot.read());
         }
-    }
-
-    /// Visits every cluster in the order of names. `visit` must be quick: it runs under a shard's lock.
-    pub fn each_by_name(&self, mut visit: impl FnMut(&Entry)) {
-        for id in self.ids_by_name(None) {
-            if let Some(entry) = self.entries.get(&id) {
-                visit(&entry);
-            }
-        }
-    }
-
-    /// Ids in the order of names, those after `after` only. A snapshot.
-    pub fn ids_by_name(&self, after: Option<&str>) -> Vec<ClusterId> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.names.read().range::<str, _>((from, Bound::Unbounded)).map(|(_, id)| *id).collect()
     }
 }

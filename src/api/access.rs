@@ -243,18 +243,9 @@ impl Seen {
         self.board.by_name(name).filter(|entry| self.admits(entry)).ok_or_else(|| ApiError::no_cluster_named(name))
     }
 
-    /// Visits every cluster in no particular order; `visit` must be quick.
+    /// Visits every cluster in the order of names; `visit` must be quick and ask the board for nothing.
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
         self.board.each(|entry| {
-            if self.admits(entry) {
-                visit(entry);
-            }
-        });
-    }
-
-    /// The same in the order of their names.
-    pub fn each_by_name(&self, mut visit: impl FnMut(&Entry)) {
-        self.board.each_by_name(|entry| {
             if self.admits(entry) {
                 visit(entry);
             }

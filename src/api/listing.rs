@@ -147,7 +147,7 @@ impl ListQuery {
     /// Every cluster that matches, in order.
     fn select(&self, seen: &Seen, now: Now<'_>) -> Vec<Entry> {
         let mut matching = Vec::new();
-        seen.each_by_name(|entry| {
+        seen.each(|entry| {
             if self.matches(entry, now) {
                 matching.push(entry.clone());
             }

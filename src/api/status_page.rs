@@ -98,7 +98,7 @@ async fn status_page(State(api): State<ApiState>, _query: NoQuery) -> Result<Jso
     let Some(page) = &api.status_page else { return Err(ApiError::not_found("There is no status page here")) };
     let now = api.now();
     let mut chosen = Vec::new();
-    api.board.each_by_name(|entry| {
+    api.board.each(|entry| {
         if chosen.len() < MAX_CLUSTERS && page.selector.matches(&entry.cluster.labels) {
             chosen.push(entry.clone());
         }

@@ -41,7 +41,7 @@ impl Exposition {
         now: Instant,
     ) -> Self {
         let mut exposition = Self::default();
-        board.each_by_name(|entry| {
+        board.each(|entry| {
             if wanted(entry) {
                 let silenced = silences.is_some_and(|(calendar, at)| calendar.mutes(&entry.cluster, at));
                 let ends = foresight.map(|foresight| foresight.ends(&entry.cluster)).unwrap_or_default();
