@@ -5,10 +5,11 @@ use std::sync::Arc;
 use anyhow::Context;
 use fleetbeat_actors::ports::Clock;
 
+use super::parts::redis_key;
 use crate::{
     api::{Bounds, GateRules},
     breaker::{BreakerRules, Breakers},
-    config::Settings,
+    config::{Settings, set_path},
     limits::{Limiter, Rate, Rates, Shared},
 };
 
@@ -34,9 +35,11 @@ pub(super) fn limiter(
         unknown: rate(set.anonymous_requests_per_second, set.anonymous_burst),
     };
     let is_shared = set.shared && !settings.redis_url.is_empty() && settings.auth.is_on();
-    let shared = is_shared
-        .then(|| Shared::start(&settings.redis_url.expose().into(), set.redis_database, Arc::clone(&breakers.limits)));
-    let shared = shared.transpose().context("redis_url")?.map(Arc::new);
+    let shared = is_shared.then(|| {
+        let (url, ca_file) = (settings.redis_url.expose().into(), set_path(&settings.redis_ca_file));
+        Shared::start(&url, ca_file, set.redis_database, Arc::clone(&breakers.limits))
+    });
+    let shared = shared.transpose().context(redis_key(settings))?.map(Arc::new);
     Ok(Arc::new(Limiter::new(Arc::clone(clock), rates, shared)))
 }
 

@@ -9,10 +9,10 @@ use secrecy::SecretString;
 
 use crate::{
     breaker::Breakers,
-    config::{AuthAccessReview, AuthGateway, AuthGrant, AuthOidc, RightsFrom, Settings},
+    config::{AuthAccessReview, AuthGateway, AuthGrant, AuthOidc, AuthPart, RightsFrom, Settings},
     hub::{Hub, Reviews, Right},
     identity::{
-        Gateway, Grant, Grants, Identity, Keyring, Kubernetes, Rights, Role, Rules, Scope, Sessions, first_token,
+        Gateway, Grant, Grants, Identity, Keyring, Kubernetes, Part, Rights, Role, Rules, Scope, Sessions, first_token,
         oidc::{Login, LoginRules, Oidc, OidcRules, Provider, Wire},
     },
     store::Store,
@@ -104,20 +104,32 @@ async fn kubernetes(settings: &Settings, clock: &Arc<dyn Clock>, breakers: &Brea
     let hub = super::hub::needed_by("auth.kubernetes.enabled", settings, Some(&breakers.hub)).await?;
     let rights = match set.rights {
         RightsFrom::Grants => Rights::Grants(grants("auth.kubernetes.grants", &set.grants)?),
-        RightsFrom::AccessReview => Rights::Rules(Box::new(rules(&set.access_review, &hub, clock))),
+        RightsFrom::AccessReview => Rights::Rules(Box::new(rules(&set.access_review, &hub, clock)?)),
     };
     let reviews = Reviews::new(Arc::new(hub), Arc::clone(clock));
     Ok(Kubernetes::new(reviews, Arc::clone(clock), set.audience.clone(), rights))
 }
 
-fn rules(set: &AuthAccessReview, hub: &Hub, clock: &Arc<dyn Clock>) -> Rules {
+fn rules(set: &AuthAccessReview, hub: &Hub, clock: &Arc<dyn Clock>) -> anyhow::Result<Rules> {
     let verb = |role| match role {
         Role::Viewer => &set.viewer_verb,
         Role::Operator => &set.operator_verb,
         Role::Admin => &set.admin_verb,
     };
-    let right = |role| Right { group: set.group.clone(), resource: set.resource.clone(), verb: verb(role).clone() };
-    Rules::new(Arc::new(hub.clone()), Arc::clone(clock), right)
+    let (group, resource) = (&set.group, &set.resource);
+    let right = |role| Right { group: group.clone(), resource: resource.clone(), verb: verb(role).clone(), name: None };
+    let parts: anyhow::Result<Vec<Part>> = set.parts.iter().enumerate().map(part).collect();
+    Ok(Rules::new(Arc::new(hub.clone()), Arc::clone(clock), right).with_parts(parts?))
+}
+
+fn part((at, set): (usize, &AuthPart)) -> anyhow::Result<Part> {
+    let scope = match set.label_selector.as_str() {
+        "" => Scope::clusters(&set.cluster_ids),
+        selector => Scope::labels(selector.to_owned()),
+    };
+    let scope =
+        scope.map_err(anyhow::Error::msg).with_context(|| format!("auth.kubernetes.access_review.parts[{at}]"))?;
+    Ok(Part { name: set.name.clone(), scope })
 }
 
 fn gateway(set: &AuthGateway) -> anyhow::Result<Gateway> {

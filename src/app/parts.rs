@@ -1,6 +1,6 @@
 //! From settings to parts.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -19,7 +19,7 @@ use crate::{
     audit::JournalRules,
     breaker::Breakers,
     bus::{BusOptions, RedisBus},
-    config::{Database, Settings, Timing},
+    config::{Database, Settings, Timing, set_path},
     credentials::InMemoryCredentials,
     discovery::{Budget, Habits, Manner},
     probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
@@ -92,6 +92,11 @@ pub(super) fn status_page(settings: &Settings) -> anyhow::Result<Option<StatusPa
     Ok(Some(StatusPage::new(set.title.clone(), selector)))
 }
 
+/// The settings that are to blame when Redis cannot be prepared for.
+pub(super) fn redis_key(settings: &Settings) -> &'static str {
+    if set_path(&settings.redis_ca_file).is_some() { "redis_url, redis_ca_file" } else { "redis_url" }
+}
+
 /// The bus, where Redis is set.
 pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>> {
     if settings.redis_url.is_empty() {
@@ -102,9 +107,9 @@ pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>>
         channel_prefix: settings.events.channel_prefix.clone(),
         stream: settings.events.stream.clone(),
         stream_max_length: settings.events.stream_max_length,
-        ca_file: None,
+        ca_file: set_path(&settings.redis_ca_file).map(Path::to_owned),
     };
-    Ok(Some(RedisBus::start(&options).context("redis_url")?))
+    Ok(Some(RedisBus::start(&options).context(redis_key(settings))?))
 }
 
 pub(super) fn prober(
@@ -125,8 +130,7 @@ pub(super) fn prober(
         ..ProbeOptions::default()
     };
     let policy = address_policy(settings, own_listeners);
-    let ca_file = (!set.ca_file.as_os_str().is_empty()).then_some(set.ca_file.as_path());
-    let trust = Trust::load(ca_file).context("probes.ca_file")?;
+    let trust = Trust::load(set_path(&set.ca_file)).context("probes.ca_file")?;
     let options = options.within(raise_descriptor_limit());
     Ok(HttpProber::new(options, trust, policy, Arc::clone(memory) as _))
 }

@@ -1,6 +1,6 @@
 //! Counters that several processes share: small scripts run by the server, at once or not at all.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use fred::{
     prelude::*,
@@ -26,9 +26,9 @@ impl Counters {
     /// Begins to connect to this database of the server (a cluster has only one). Needs a running tokio runtime.
     ///
     /// # Errors
-    /// When the URL cannot be used. An absent server is no error.
-    pub fn start(url: &SecretString, database: u8) -> Result<Self, BusAddressError> {
-        let client = address::client_of(url, None, Some(database))?;
+    /// When the URL or the file of authorities cannot be used. An absent server is no error.
+    pub fn start(url: &SecretString, ca_file: Option<&Path>, database: u8) -> Result<Self, BusAddressError> {
+        let client = address::client_of(url, ca_file, Some(database))?;
         Ok(Self { link: Link::start(client.clone()), client })
     }
 

@@ -164,6 +164,22 @@ pub struct AuthAccessReview {
     pub operator_verb: String,
     /// What administrators have to be allowed as well.
     pub admin_verb: String,
+    /// Parts of the fleet that rules may name.
+    pub parts: Vec<AuthPart>,
+}
+
+/// A part of the fleet that rules of the hub name.
+#[derive(Debug, Clone, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthPart {
+    /// The name that rules use (`resourceNames`).
+    pub name: String,
+    /// Which clusters it has.
+    #[serde(default)]
+    pub cluster_ids: Vec<String>,
+    /// Or those whose labels match.
+    #[serde(default)]
+    pub label_selector: String,
 }
 
 /// A gateway in front.

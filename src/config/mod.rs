@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use auth::{Auth, AuthAccessReview, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthTokens, RightsFrom};
+pub use auth::{
+    Auth, AuthAccessReview, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthPart, AuthTokens, RightsFrom,
+};
 pub use connection_url::ConnectionUrl;
 pub use edge::{CircuitBreaker, Limits, Tracing, Webhooks};
 pub use hidden::Hidden;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub redis_url: ConnectionUrl,
     /// File the Redis URL was read from; empty when it was given directly.
     pub redis_url_file: PathBuf,
+    /// PEM file of authorities trusted for Redis beside the system's own; empty for none.
+    pub redis_ca_file: PathBuf,
     /// Directory of what is kept on disk, never empty once loaded.
     pub data_dir: PathBuf,
     /// The HTTP API.
@@ -187,6 +191,11 @@ impl Settings {
         read("redis_url_file", &self.redis_url_file, &mut self.redis_url)?;
         Ok(())
     }
+}
+
+/// The path, where one is set.
+pub(crate) fn set_path(path: &Path) -> Option<&Path> {
+    (!path.as_os_str().is_empty()).then_some(path)
 }
 
 fn default_data_dir(environment: &BTreeMap<String, String>) -> PathBuf {

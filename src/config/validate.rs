@@ -69,6 +69,9 @@ impl Checks<'_> {
             self.url("database_url", &settings.database_url, &POSTGRES_SCHEMES);
         }
         self.url("redis_url", &settings.redis_url, &REDIS_SCHEMES);
+        if !settings.redis_ca_file.as_os_str().is_empty() && !settings.redis_url.expose().starts_with("rediss") {
+            self.refuse("redis_ca_file", "needs a redis_url that asks for TLS, such as rediss://host:6379/0");
+        }
     }
 
     fn url(&mut self, key: &str, value: &ConnectionUrl, schemes: &[&str]) {

@@ -17,6 +17,8 @@ pub struct Right {
     pub resource: String,
     /// What is done with it, such as `get`.
     pub verb: String,
+    /// The one of that name only (`resourceNames` of a rule); any of them where there is none.
+    pub name: Option<String>,
 }
 
 /// Asks the hub about rights.
@@ -44,6 +46,7 @@ fn asked(user: &Reviewed, right: &Right) -> SubjectAccessReview {
         group: Some(right.group.clone()),
         resource: Some(right.resource.clone()),
         verb: Some(right.verb.clone()),
+        name: right.name.clone(),
         ..ResourceAttributes::default()
     };
     let spec = SubjectAccessReviewSpec {
@@ -67,7 +70,8 @@ mod tests {
     use super::*;
 
     fn right() -> Right {
-        Right { group: "fleetbeat.io".to_owned(), resource: "clusters".to_owned(), verb: "get".to_owned() }
+        let name = Some("blue".to_owned());
+        Right { group: "fleetbeat.io".to_owned(), resource: "clusters".to_owned(), verb: "get".to_owned(), name }
     }
 
     #[test]
@@ -92,5 +96,6 @@ mod tests {
         assert_eq!(spec.extra, Some(user.extra));
         let attributes = spec.resource_attributes.expect("a resource");
         assert_eq!((attributes.verb.as_deref(), attributes.namespace), (Some("get"), None));
+        assert_eq!(attributes.name.as_deref(), Some("blue"));
     }
 }

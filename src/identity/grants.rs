@@ -26,15 +26,20 @@ impl Grants {
         Self(grants)
     }
 
-    /// What a member of these groups may do and see; `None` when nothing. The highest role counts, and the scopes of those
-    /// grants that give it add up: nobody gets a role over clusters for which no grant gives it.
+    /// What a member of these groups may do and see; `None` when nothing.
     pub fn of<'a>(&self, groups: impl IntoIterator<Item = &'a str>) -> Option<(Role, Scope)> {
         let groups: Vec<_> = groups.into_iter().collect();
         let fits = |grant: &&Grant| grant.group == EVERYBODY || groups.contains(&grant.group.as_str());
-        let role = self.0.iter().filter(fits).map(|grant| grant.role).max()?;
-        let scopes = self.0.iter().filter(fits).filter(|grant| grant.role == role).map(|grant| grant.scope.clone());
-        Some((role, Scope::any(scopes.collect())))
+        strongest(self.0.iter().filter(fits).map(|grant| (grant.role, &grant.scope)))
     }
+}
+
+/// What all that was granted to somebody comes to; `None` when nothing was. The highest role counts, and the scopes for which it
+/// was granted add up: nobody gets a role over clusters for which it was not granted.
+pub(super) fn strongest<'a>(granted: impl Iterator<Item = (Role, &'a Scope)> + Clone) -> Option<(Role, Scope)> {
+    let highest = granted.clone().map(|(role, _)| role).max()?;
+    let scopes = granted.filter(|(role, _)| *role == highest).map(|(_, scope)| scope.clone());
+    Some((highest, Scope::any(scopes.collect())))
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ pub use grants::{Grant, Grants};
 pub use keyring::{KeyError, Keyring, MAX_TOKENS, TokenDraft};
 pub use knock::Knock;
 pub use kubernetes::Kubernetes;
-pub use rights::{Rights, Rules};
+pub use rights::{Part, Rights, Rules};
 pub use role::{Role, UnknownRole};
 pub use scope::Scope;
 pub use sessions::{Person, Sessions, public_id};

@@ -1,7 +1,7 @@
 //! The bucket in Redis that all processes share, at `ratelimit:user:{user_id}:api`. It gives way: while Redis does not answer, the
 //! bucket of this process alone decides.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use metrics::counter;
 
@@ -34,12 +34,17 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Buckets in this database of the server at the URL. Connects in the background.
+    /// Buckets in this database of the server at the URL, whose authorities may be in a file. Connects in the background.
     ///
     /// # Errors
-    /// When the URL cannot be used.
-    pub fn start(url: &secrecy::SecretString, database: u8, breaker: Arc<Breaker>) -> Result<Self, BusAddressError> {
-        Ok(Self { counters: Counters::start(url, database)?, breaker })
+    /// When the URL or the file cannot be used.
+    pub fn start(
+        url: &secrecy::SecretString,
+        ca_file: Option<&Path>,
+        database: u8,
+        breaker: Arc<Breaker>,
+    ) -> Result<Self, BusAddressError> {
+        Ok(Self { counters: Counters::start(url, ca_file, database)?, breaker })
     }
 
     /// Takes one of this caller's tokens; passes when Redis does not answer in time.

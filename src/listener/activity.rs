@@ -26,6 +26,8 @@ pub(super) struct Activity {
 #[derive(Debug)]
 struct State {
     doing: Doing,
+    /// When the first byte of the request came that is not read whole yet.
+    first_byte: Option<Instant>,
     requests: usize,
     /// Did what came last end like a head? Not, when half of the next one was with it.
     whole: bool,
@@ -49,11 +51,17 @@ enum Doing {
 pub(super) struct InFlight(Arc<Activity>);
 
 impl Activity {
-    /// A connection that begins now.
-    pub(super) fn new(limits: &Limits) -> Arc<Self> {
+    /// A connection that began then: its first head has to be there in time from that moment on, a handshake included.
+    pub(super) fn since(began: Instant, limits: &Limits) -> Arc<Self> {
         let patience = Patience { head: limits.head_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
-        let state =
-            State { doing: Doing::Head(Instant::now()), requests: 0, whole: true, with_body: false, stuck_since: None };
+        let state = State {
+            doing: Doing::Head(began),
+            first_byte: None,
+            requests: 0,
+            whole: true,
+            with_body: false,
+            stuck_since: None,
+        };
         Arc::new(Self { patience, state: Mutex::new(state), changed: Notify::new() })
     }
 
@@ -61,19 +69,26 @@ impl Activity {
     pub(super) fn heard(&self, bytes: &[u8]) {
         let mut state = self.state.lock();
         state.whole = bytes.ends_with(b"\r\n\r\n");
-        if let Doing::Idle(_) = state.doing {
-            state.doing = Doing::Head(Instant::now());
-            self.changed.notify_one();
+        match state.doing {
+            Doing::Answering => return,
+            Doing::Head(_) => {}
+            Doing::Idle(_) => {
+                state.doing = Doing::Head(Instant::now());
+                self.changed.notify_one();
+            }
         }
+        state.first_byte.get_or_insert_with(Instant::now);
     }
 
-    /// A request was read. What follows the head of one with a body says nothing about the next.
-    pub(super) fn asked(self: &Arc<Self>, with_body: bool) -> InFlight {
+    /// A request's head was read, which began to come at the moment given back. What follows the head of one with a body says
+    /// nothing about the next.
+    pub(super) fn asked(self: &Arc<Self>, with_body: bool) -> (InFlight, Instant) {
         let mut state = self.state.lock();
         state.requests += 1;
         state.with_body |= with_body;
         state.doing = Doing::Answering;
-        InFlight(Arc::clone(self))
+        let began = state.first_byte.take().unwrap_or_else(Instant::now);
+        (InFlight(Arc::clone(self)), began)
     }
 
     /// The client does not take in what it is sent.
@@ -149,6 +164,7 @@ impl Drop for InFlight {
             let now = Instant::now();
             let whole = std::mem::replace(&mut state.whole, true) | std::mem::take(&mut state.with_body);
             state.doing = if whole { Doing::Idle(now) } else { Doing::Head(now) };
+            state.first_byte = (!whole).then_some(now);
             self.0.changed.notify_one();
         }
     }
@@ -166,33 +182,49 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_says_nothing_is_overdue_like_one_that_says_half() {
-        let activity = Activity::new(&Limits::default());
-        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 10));
+        let activity = Activity::since(Instant::now(), &Limits::default());
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 9));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_handshake_counts_and_a_body_counts_from_the_first_byte_of_its_head() {
+        let began = Instant::now();
+        tokio::time::advance(Duration::from_secs(4)).await;
+        let activity = Activity::since(began, &Limits::default());
+        activity.heard(b"POST ");
+        let first_byte = Instant::now();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        activity.heard(b"/ HTTP/1.1\r\n");
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 3));
+        let (request, since) = activity.asked(true);
+        assert_eq!(since, first_byte);
+        drop(request);
+        assert_eq!(activity.asked(true).1, Instant::now(), "nothing of it was heard: it is of HTTP/2");
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_idle_connection_may_wait_longer_than_half_a_head() {
-        let activity = Activity::new(&Limits::default());
+        let activity = Activity::since(Instant::now(), &Limits::default());
         drop(activity.asked(false));
         assert_eq!(overdue_after(&activity).await, (Overdue::Idle, 75));
         drop(activity.asked(false));
         activity.heard(b"GET ");
         tokio::time::advance(Duration::from_secs(3)).await;
         activity.heard(b"GET ");
-        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 7), "a drip gains nothing");
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 6), "a drip gains nothing");
     }
 
     #[tokio::test(start_paused = true)]
     async fn half_a_head_that_came_with_a_whole_one_is_half_a_head() {
-        let activity = Activity::new(&Limits::default());
+        let activity = Activity::since(Instant::now(), &Limits::default());
         activity.heard(b"GET / HTTP/1.1\r\n\r\nGET /");
         drop(activity.asked(false));
-        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 10));
+        assert_eq!(overdue_after(&activity).await, (Overdue::Head, 9));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_may_take_as_long_as_it_is_taken_in() {
-        let activity = Activity::new(&Limits::default());
+        let activity = Activity::since(Instant::now(), &Limits::default());
         let _request = activity.asked(false);
         let patient = tokio::time::timeout(Duration::from_secs(9_999), activity.overdue()).await;
         assert!(patient.is_err());
@@ -206,7 +238,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_request_of_several_makes_a_connection_idle() {
-        let activity = Activity::new(&Limits::default());
+        let activity = Activity::since(Instant::now(), &Limits::default());
         let (one, other) = (activity.asked(false), activity.asked(false));
         drop(one);
         assert!(tokio::time::timeout(Duration::from_secs(9_999), activity.overdue()).await.is_err());

@@ -26,12 +26,12 @@ pub(super) struct Coming {
 }
 
 impl Coming {
-    /// The body as a router takes it.
-    pub(super) fn body(body: Incoming, limits: &Limits) -> Body {
+    /// The body as a router takes it, of a request that began to come then.
+    pub(super) fn body(body: Incoming, began: Instant, limits: &Limits) -> Body {
         if body.is_end_stream() {
             return Body::empty();
         }
-        let deadline = Box::pin(sleep_until(Instant::now() + limits.body_timeout));
+        let deadline = Box::pin(sleep_until(began + limits.body_timeout));
         Body::new(Self { body, deadline, rate: limits.body_rate.max(1) })
     }
 

@@ -16,7 +16,10 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout},
+};
 use tower::Service;
 
 use super::{
@@ -52,7 +55,8 @@ pub(super) struct House {
 
 /// Serves a connection to its end.
 pub(super) async fn serve(house: House, line: Box<dyn Line>, peer: Peer, place: Place) {
-    let activity = Activity::new(&house.limits);
+    let began = Instant::now();
+    let activity = Activity::since(began, &house.limits);
     let tls = house.tls.as_ref().filter(|_| !peer.unix);
     let Some(tls) = tls else {
         let wire = Wire::new(line, Arc::clone(&activity), true, place);
@@ -67,7 +71,6 @@ pub(super) async fn serve(house: House, line: Box<dyn Line>, peer: Peer, place: 
     let (_, session) = stream.get_ref();
     let peer = peer.with_tls(session.peer_certificates());
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let activity = Activity::new(&house.limits);
     let wire = Wire::new(Box::new(stream), Arc::clone(&activity), !is_http2, place);
     if is_http2 { house.http2(wire, peer, &activity).await } else { house.http1(wire, peer, &activity).await }
 }
@@ -105,8 +108,8 @@ impl House {
     fn answers(&self, peer: Peer, activity: &Arc<Activity>) -> impl Fn(Request<Incoming>) -> AnswerFuture + use<> {
         let (router, limits, activity) = (self.router.clone(), Arc::clone(&self.limits), Arc::clone(activity));
         move |request| {
-            let in_flight = activity.asked(!request.body().is_end_stream());
-            let mut request = request.map(|body| Coming::body(body, &limits));
+            let (in_flight, began) = activity.asked(!request.body().is_end_stream());
+            let mut request = request.map(|body| Coming::body(body, began, &limits));
             request.extensions_mut().insert(peer.clone());
             let answer = router.clone().call(request);
             Box::pin(async move {

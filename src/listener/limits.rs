@@ -7,6 +7,9 @@ use std::{
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+/// How long half of anything may stay, so that it is gone within ten seconds on a busy machine, too.
+const HALF: Duration = Duration::from_secs(9);
+
 /// This machine.
 const LOOPBACK: [IpNet; 2] = [
     IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8)),
@@ -18,9 +21,9 @@ const LOOPBACK: [IpNet; 2] = [
 pub struct Limits {
     /// Time for a TLS handshake.
     pub handshake_timeout: Duration,
-    /// Time for the head of a request, from its first byte; and for the first request of a connection, from its beginning.
+    /// Time for the head of a request, from its first byte; and for the first one of a connection, from when that was accepted.
     pub head_timeout: Duration,
-    /// Time for the body of a request, from the end of its head; longer by what `body_rate` allows for what has come.
+    /// Time for a whole request with its body, from its first byte; longer by what `body_rate` allows for what has come.
     pub body_timeout: Duration,
     /// Bytes a second at which a body may come slowly for longer than `body_timeout`.
     pub body_rate: u32,
@@ -47,9 +50,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            handshake_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(10),
+            handshake_timeout: HALF,
+            head_timeout: HALF,
+            body_timeout: HALF,
             body_rate: 16 * 1024,
             idle_timeout: Duration::from_secs(75),
             write_timeout: Duration::from_secs(30),

@@ -1,16 +1,20 @@
 //! Connections: who is told to be calling, and how long each thing may take.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use fleetbeat::listener::{Clients, Limits};
 use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use rustls_pki_types::ServerName;
 use tokio::time::Instant;
+use tokio_rustls::TlsConnector;
 
 use crate::stand::{Stand, get_once, hear, say};
 
 const SHORT: Duration = Duration::from_millis(400);
 const SOON: Duration = Duration::from_secs(5);
+/// How long half of anything may stay by default.
+const WITHIN: Duration = Duration::from_secs(10);
 
 fn short() -> Limits {
     Limits { head_timeout: SHORT, body_timeout: SHORT, handshake_timeout: SHORT, ..Limits::default() }
@@ -111,7 +115,28 @@ async fn half_a_frame_of_http2_is_cut_off() {
     // The preface, empty settings, and a HEADERS frame that announces 100 bytes and brings 4.
     say(&mut stream, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x64\x01\x04\0\0\0\x01half").await;
     hear(&mut stream, Duration::from_secs(12)).await;
-    assert!(began.elapsed() <= Duration::from_millis(10_500), "{:?}", began.elapsed());
+    assert!(began.elapsed() <= WITHIN, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn half_a_head_after_a_slow_handshake_is_cut_off_and_half_a_body_from_its_first_byte_on() {
+    let stand = Stand::tls(Limits::default(), |_| Clients::Anybody).await;
+    let closed_after = async |half: &str| {
+        let (began, tcp) = (Instant::now(), stand.connect().await);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(stand.authority.client_config()));
+        let mut stream = connector.connect(name, tcp).await.unwrap();
+        let asked = Instant::now();
+        say(&mut stream, half).await;
+        hear(&mut stream, Duration::from_secs(20)).await;
+        (began.elapsed(), asked.elapsed())
+    };
+    let (head, body) = tokio::join!(
+        closed_after("GET /peer HTTP/1.1\r\nHost: x\r\n"),
+        closed_after("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"),
+    );
+    assert!(head.0 <= WITHIN && body.1 <= WITHIN, "{head:?} {body:?}");
 }
 
 #[tokio::test]

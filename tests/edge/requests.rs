@@ -112,7 +112,7 @@ async fn two_processes_share_a_caller_s_limit_through_redis() {
     let process = || {
         let rate = Rate { per_second: 0.01, burst: 5.0 };
         let breaker = Arc::new(Breaker::new("redis_limits", Arc::clone(&clock), BreakerRules::default()));
-        let shared = Arc::new(Shared::start(&redis.url().into(), 1, breaker).unwrap());
+        let shared = Arc::new(Shared::start(&redis.url().into(), None, 1, breaker).unwrap());
         Limiter::new(Arc::clone(&clock), Rates { known: rate, unknown: rate }, Some(shared))
     };
     let (one, other) = (process(), process());

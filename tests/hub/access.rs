@@ -48,7 +48,10 @@ fn answers(asked: &Asked<'_>, silent: &AtomicBool) -> Act {
         assert_eq!(known, (&json!("7"), &json!(["people"]), &json!({ "scopes": ["narrow"] })));
         assert_eq!((&asked["group"], &asked["resource"]), (&json!("aiops.example"), &json!("fleets")));
         let verb = asked["verb"].as_str().unwrap();
-        let allowed = spec["user"].as_str().unwrap().split('-').any(|word| word == verb);
+        // `patch@blue` is a right over the part that rules name `blue`.
+        let here = asked["name"].as_str().map(|name| format!("{verb}@{name}"));
+        let mut words = spec["user"].as_str().unwrap().split('-');
+        let allowed = words.any(|word| word == verb || Some(word) == here.as_deref());
         review["status"] = json!({ "allowed": allowed });
     } else {
         return Act::status(404);
@@ -115,18 +118,71 @@ async fn the_hub_says_what_somebody_may_do_and_without_its_word_they_may_nothing
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_has_a_right_over_a_part_of_the_fleet_sees_and_touches_that_part_only() {
+    let authority = Authority::new();
+    let hub = Spoke::start(&authority, Serving::Good, move |asked| answers(&asked, &AtomicBool::new(false)));
+    let product = product(&kubeconfig(&hub, &authority))
+        .set("health_check.enabled", false)
+        .set("auth.kubernetes.access_review.group", "aiops.example")
+        .set("auth.kubernetes.access_review.resource", "fleets")
+        .set("auth.kubernetes.access_review.operator_verb", "patch")
+        .set(
+            "auth.kubernetes.access_review.parts",
+            r#"[{"name": "blue", "label_selector": "team=blue"}, {"name": "red", "label_selector": "team=red"}]"#,
+        )
+        .started()
+        .await;
+    let bearer = |token: &str| product.client().with_header("authorization", &format!("Bearer {token}"));
+    let mut ids = std::collections::BTreeMap::new();
+    for team in ["blue", "red", "green"] {
+        let body = json!({ "name": team, "api_server_url": "https://127.0.0.1:9", "labels": { "team": team } });
+        let made = bearer("get-patch-admin").post("/api/v1/clusters", &body).await.expect(201).json();
+        ids.insert(team, format!("/api/v1/clusters/{}", made["id"].as_str().unwrap()));
+    }
+    for (token, role, sees) in [
+        ("get@blue", "viewer", &["blue"][..]),
+        ("get@blue-get@red", "viewer", &["blue", "red"]),
+        ("get@blue-patch@blue-get@red", "operator", &["blue"]),
+        ("get-patch@red", "operator", &["red"]),
+        ("get", "viewer", &["blue", "green", "red"]),
+    ] {
+        let list = bearer(token).get("/api/v1/clusters").await.expect(200).json();
+        let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+        assert_eq!(names, sees, "{token}");
+        assert_eq!(who(&product, token).await.expect(200).json()["role"], role, "{token}");
+        for (team, path) in &ids {
+            let (seen, may) = (sees.contains(team), role == "operator");
+            bearer(token).get(path).await.expect(if seen { 200 } else { 404 });
+            let changed = bearer(token).patch(path, &json!({ "display_name": token })).await;
+            changed.expect(if !may {
+                403
+            } else if seen {
+                200
+            } else {
+                404
+            });
+        }
+    }
+    for token in ["get@green", "patch@blue", "admin@red"] {
+        who(&product, token).await.expect(403);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn roles_and_bindings_of_a_real_hub_decide() {
     let Some(mut server) = KubeApiserver::start_if_present().await else { return };
     for file in [include_str!("../../deploy/rbac/hub.yaml"), include_str!("../../deploy/rbac/people.yaml")] {
         server.apply(file).await;
     }
     let own = server.token_for("aiops-nextgen", "fleetbeat", "").await;
-    let product = product(&server.kubeconfig(&own)).started().await;
+    let parts = r#"[{"name": "blue", "label_selector": "team=blue"}, {"name": "red", "label_selector": "team=red"}]"#;
+    let product = product(&server.kubeconfig(&own)).set("auth.kubernetes.access_review.parts", parts).started().await;
     let mut tokens = std::collections::BTreeMap::new();
     for (account, role) in [
         ("looker", Some("fleetbeat-viewer")),
         ("worker", Some("fleetbeat-operator")),
         ("chief", Some("fleetbeat-admin")),
+        ("painter", Some("fleetbeat-operator-of-blue")),
         ("root", Some("cluster-admin")),
         ("nobody", None),
         ("housed", None),
@@ -150,6 +206,13 @@ async fn roles_and_bindings_of_a_real_hub_decide() {
         })
         .await;
     }
+    eventually(SOON, async || {
+        let answer = who(&product, &tokens["painter"]).await;
+        let said = (answer.status == 200).then(|| (answer.json()["role"].clone(), answer.json()["scope"].clone()));
+        let expected = (json!("operator"), json!({ "label_selector": "team=blue" }));
+        if said == Some(expected) { Ok(()) } else { Err(answer.text()) }
+    })
+    .await;
     for account in ["nobody", "housed"] {
         who(&product, &tokens[account]).await.expect(403);
     }
@@ -191,6 +254,17 @@ async fn rights_that_would_come_from_nowhere_or_from_two_places_are_refused_by_k
         ("auth.kubernetes.access_review.admin_verb", "auth.kubernetes.access_review.admin_verb", "Admin!"),
         ("auth.kubernetes.access_review.resource", "auth.kubernetes.access_review.resource", ""),
         ("auth.kubernetes.access_review.group", "auth.kubernetes.access_review.group", "a/b"),
+        (
+            "auth.kubernetes.access_review.parts[0]",
+            "auth.kubernetes.access_review.parts",
+            r#"[{"name": "Blue", "label_selector": "team=blue"}]"#,
+        ),
+        ("auth.kubernetes.access_review.parts[0]", "auth.kubernetes.access_review.parts", r#"[{"name": "blue"}]"#),
+        (
+            "auth.kubernetes.access_review.parts[1]",
+            "auth.kubernetes.access_review.parts",
+            r#"[{"name": "a", "label_selector": "b"}, {"name": "a", "label_selector": "c"}]"#,
+        ),
     ] {
         let product = Product::new()
             .set("hub.kubeconfig", config.display())

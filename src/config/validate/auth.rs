@@ -5,11 +5,13 @@ use std::time::Duration;
 use url::{Host, Url};
 
 use super::Checks;
-use crate::config::{AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, RightsFrom, Settings};
+use crate::config::{AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthPart, RightsFrom, Settings};
 use crate::selector::Selector;
 
 const ALGORITHMS: [&str; 8] = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384"];
 const ROLES: [&str; 3] = ["viewer", "operator", "admin"];
+/// Most parts of the fleet that the hub is asked about.
+const MAX_PARTS: usize = 32;
 /// Longest difference of clocks that is forgiven.
 const MAX_SKEW: Duration = Duration::from_secs(300);
 
@@ -97,6 +99,28 @@ impl Checks<'_> {
             let message = "must be the name of an API group, such as fleetbeat.io; empty for the core group";
             self.refuse("auth.kubernetes.access_review.group", message);
         }
+        self.parts(&asked.parts, word);
+    }
+
+    fn parts(&mut self, parts: &[AuthPart], word: impl Fn(&str) -> bool) {
+        let key = "auth.kubernetes.access_review.parts";
+        if parts.len() > MAX_PARTS {
+            self.refuse(key, format!("must be at most {MAX_PARTS}: the hub is asked about each of them"));
+        }
+        for (at, part) in parts.iter().enumerate() {
+            let wrong = if part.name.is_empty() || part.name.len() > 253 || !word(&part.name) {
+                Some("name must be one word of lower-case letters, digits, - and .".to_owned())
+            } else if parts[..at].iter().any(|other| other.name == part.name) {
+                Some(format!("{} is named twice", part.name))
+            } else if part.cluster_ids.is_empty() && part.label_selector.is_empty() {
+                Some("set cluster_ids or label_selector".to_owned())
+            } else {
+                narrowed_wrongly(&part.cluster_ids, &part.label_selector)
+            };
+            if let Some(message) = wrong {
+                self.refuse(&format!("{key}[{at}]"), message);
+            }
+        }
     }
 
     fn gateway(&mut self, settings: &Settings, gateway: &AuthGateway) {
@@ -152,23 +176,27 @@ impl Checks<'_> {
 }
 
 fn wrong(grant: &AuthGrant) -> Option<String> {
-    let uuid = |text: &String| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
     if grant.group.is_empty() {
         return Some("names no group".to_owned());
     }
     if !ROLES.contains(&grant.role.as_str()) {
         return Some(format!("role must be one of {}", ROLES.join(", ")));
     }
-    if !grant.cluster_ids.is_empty() && !grant.label_selector.is_empty() {
+    narrowed_wrongly(&grant.cluster_ids, &grant.label_selector)
+}
+
+/// What is wrong with how clusters are picked.
+fn narrowed_wrongly(cluster_ids: &[String], label_selector: &str) -> Option<String> {
+    let uuid = |text: &String| text.len() == 36 && uuid::Uuid::try_parse(text).is_ok();
+    if !cluster_ids.is_empty() && !label_selector.is_empty() {
         return Some("set cluster_ids or label_selector, not both".to_owned());
     }
-    if !grant.cluster_ids.iter().all(uuid) || grant.cluster_ids.len() > 1_000 {
+    if !cluster_ids.iter().all(uuid) || cluster_ids.len() > 1_000 {
         return Some("cluster_ids must be at most 1000 ids of clusters (UUIDs)".to_owned());
     }
-    let selector = grant.label_selector.parse::<Selector>();
-    match selector {
+    match label_selector.parse::<Selector>() {
         Err(error) => Some(format!("label_selector {error}")),
-        Ok(selector) if !grant.label_selector.is_empty() && selector == Selector::default() => {
+        Ok(selector) if !label_selector.is_empty() && selector == Selector::default() => {
             Some("label_selector must require something".to_owned())
         }
         Ok(_) => None,
