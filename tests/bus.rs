@@ -15,7 +15,7 @@ use fred::{
     prelude::*,
     types::{ClusterHash, CustomCommand},
 };
-use support::{Redis, Subscriber, eventually, stream_entries};
+use support::{Authority, Product, Redis, Scratch, Subscriber, eventually, stream_entries};
 use tokio::time::Instant;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -186,6 +186,55 @@ async fn users_passwords_and_tls_are_used_and_never_shown() {
     let shown = format!("{:?} {refused} {refused:?} {wrong:?}", bus.health());
     assert!(!shown.contains("canary"), "{shown}");
     assert_eq!(bus.health().last_error.as_deref(), Some("refused our credentials (WRONGPASS)"));
+}
+
+/// A product that publishes to this Redis, counts callers there, and trusts the authorities of a file.
+fn believer(redis: &Redis, ca_file: &std::path::Path) -> Product {
+    let product = Product::new().set("redis_url", redis.url()).set("redis_ca_file", ca_file.display());
+    product.set("auth.tokens.enabled", true).set("health_check.enabled", false)
+}
+
+/// What it says of Redis, to its administrator.
+async fn of_redis(product: &Product) -> String {
+    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
+    let admin = product.client().with_header("authorization", &format!("Bearer {}", token.trim()));
+    let health = admin.get("/health/detailed").await.expect(200).json();
+    health["dependencies"]["redis"]["status"].to_string()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_with_a_private_authority_is_believed_by_its_file_and_no_other() {
+    let redis = Redis::start_with_tls().await;
+    let product = believer(&redis, &redis.ca_file()).started().await;
+    let (stream, buckets) = (redis.client(), redis.client());
+    stream.init().await.unwrap();
+    buckets.init().await.unwrap();
+    buckets.select(1).await.unwrap();
+    eventually(SOON, || async {
+        let status = of_redis(&product).await;
+        let (keys, kept): (i64, i64) = (buckets.dbsize().await.unwrap(), stream.dbsize().await.unwrap());
+        if status == "\"healthy\"" && keys > 0 { Ok(()) } else { Err(format!("{status} {keys} {kept}")) }
+    })
+    .await;
+
+    let scratch = Scratch::new();
+    let other = scratch.write("other.pem", &Authority::new().pem(), None);
+    for (file, verdict) in [(redis.ca_file(), "good"), (other, "bad")] {
+        let run = believer(&redis, &file).run(&["doctor", "-o", "json"]);
+        let said: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
+        let redis = said["items"].as_array().unwrap().iter().find(|item| item["what"] == "Redis").unwrap();
+        assert_eq!(redis["verdict"], verdict, "{said}");
+        assert_eq!(redis["told"].as_str().unwrap().contains("TLS failed"), verdict == "bad", "{said}");
+    }
+    let nothing = scratch.write("nothing.pem", "no certificate", None);
+    for (url, file, named) in [
+        (redis.url(), nothing, "redis_ca_file"),
+        (redis.url().replace("rediss", "redis"), redis.ca_file(), "redis_ca_file"),
+    ] {
+        let run = Product::new().set("redis_url", url).set("redis_ca_file", file.display()).run(&["serve"]);
+        let told = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!run.status.success() && told.contains(named), "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

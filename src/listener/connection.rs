@@ -8,7 +8,14 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request};
+use axum::{
+    Router,
+    body::Body,
+    http::{
+        HeaderValue, Request, StatusCode, Version,
+        header::{CONNECTION, HOST},
+    },
+};
 use hyper::{
     Response,
     body::{Body as _, Incoming},
@@ -27,9 +34,10 @@ use super::{
     activity::{Activity, Overdue},
     body::{Coming, Going},
     crowd::Place,
+    frames::Frames,
     peer::Peer,
     tls::Tls,
-    wire::{Line, Wire},
+    wire::{Ear, Line, Wire},
 };
 
 /// How often an HTTP/2 client is asked whether it is there, and how long it may take to say so. A client in the middle of a
@@ -59,7 +67,7 @@ pub(super) async fn serve(house: House, line: Box<dyn Line>, peer: Peer, place: 
     let activity = Activity::since(began, &house.limits);
     let tls = house.tls.as_ref().filter(|_| !peer.unix);
     let Some(tls) = tls else {
-        let wire = Wire::new(line, Arc::clone(&activity), true, place);
+        let wire = Wire::new(line, Arc::clone(&activity), Ear::Requests, place);
         return house.http1(wire, peer, &activity).await;
     };
     let shaken = timeout(house.limits.handshake_timeout, tls.acceptor().accept(line)).await;
@@ -71,7 +79,8 @@ pub(super) async fn serve(house: House, line: Box<dyn Line>, peer: Peer, place: 
     let (_, session) = stream.get_ref();
     let peer = peer.with_tls(session.peer_certificates());
     let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let wire = Wire::new(Box::new(stream), Arc::clone(&activity), !is_http2, place);
+    let ear = if is_http2 { Ear::Frames(Frames::new()) } else { Ear::Requests };
+    let wire = Wire::new(Box::new(stream), Arc::clone(&activity), ear, place);
     if is_http2 { house.http2(wire, peer, &activity).await } else { house.http1(wire, peer, &activity).await }
 }
 
@@ -108,6 +117,9 @@ impl House {
     fn answers(&self, peer: Peer, activity: &Arc<Activity>) -> impl Fn(Request<Incoming>) -> AnswerFuture + use<> {
         let (router, limits, activity) = (self.router.clone(), Arc::clone(&self.limits), Arc::clone(activity));
         move |request| {
+            if !names_one_host(&request) {
+                return Box::pin(std::future::ready(Ok(unnamed())));
+            }
             let (in_flight, began) = activity.asked(!request.body().is_end_stream());
             let mut request = request.map(|body| Coming::body(body, began, &limits));
             request.extensions_mut().insert(peer.clone());
@@ -118,6 +130,20 @@ impl House {
             })
         }
     }
+}
+
+/// HTTP/1.1 wants exactly one: with two, who stands in front and we could each believe in another.
+fn names_one_host(request: &Request<Incoming>) -> bool {
+    let hosts = request.headers().get_all(HOST).iter().count();
+    hosts == 1 || hosts == 0 && request.version() != Version::HTTP_11
+}
+
+/// As for anything else that is no HTTP.
+fn unnamed() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 type AnswerFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;

@@ -6,6 +6,7 @@ mod body;
 mod connection;
 mod crowd;
 mod door;
+mod frames;
 mod limits;
 mod peer;
 mod tls;
@@ -48,7 +49,10 @@ pub async fn serve(
 fn describe() {
     describe_gauge!("fleetbeat_api_connections", "Connections to the API that are open.");
     describe_counter!("fleetbeat_api_connections_refused_total", "Connections closed for too many from one address.");
-    describe_counter!("fleetbeat_api_connections_cut_total", "Connections closed because a client took too long.");
+    describe_counter!(
+        "fleetbeat_api_connections_cut_total",
+        "Connections closed because a client took too long, or sent too many frames."
+    );
 }
 
 /// Serves at one door.

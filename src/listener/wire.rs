@@ -7,9 +7,10 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use metrics::counter;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::{activity::Activity, crowd::Place};
+use super::{activity::Activity, crowd::Place, frames::Frames};
 
 /// Anything that bytes can be read from and written to.
 pub(super) trait Line: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -19,14 +20,27 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Line for T {}
 pub(super) struct Wire {
     line: Box<dyn Line>,
     activity: Arc<Activity>,
-    /// Does every byte belong to a request? Not in HTTP/2.
-    listens: bool,
+    ear: Ear,
     _place: Place,
 }
 
+/// What is made of bytes that come.
+pub(super) enum Ear {
+    /// Each belongs to a request.
+    Requests,
+    /// They are frames of HTTP/2.
+    Frames(Frames),
+}
+
 impl Wire {
-    pub(super) fn new(line: Box<dyn Line>, activity: Arc<Activity>, listens: bool, place: Place) -> Self {
-        Self { line, activity, listens, _place: place }
+    pub(super) fn new(line: Box<dyn Line>, activity: Arc<Activity>, ear: Ear, place: Place) -> Self {
+        Self { line, activity, ear, _place: place }
+    }
+
+    fn wrote(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (Ear::Frames(frames), Poll::Ready(Ok(bytes))) = (&mut self.ear, written) {
+            frames.sent(*bytes);
+        }
     }
 
     fn noted<T>(&self, sent: Poll<T>) -> Poll<T> {
@@ -42,8 +56,14 @@ impl AsyncRead for Wire {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.line).poll_read(cx, buffer))?;
-        if self.listens && buffer.filled().len() > before {
-            self.activity.heard(&buffer.filled()[before..]);
+        let Self { activity, ear, .. } = &mut *self;
+        match (ear, &buffer.filled()[before..]) {
+            (_, []) => {}
+            (Ear::Requests, bytes) => activity.heard(bytes),
+            (Ear::Frames(frames), bytes) => frames.heard(bytes).map_err(|flood| {
+                counter!("fleetbeat_api_connections_cut_total", "reason" => "frames").increment(1);
+                io::Error::other(flood)
+            })?,
         }
         Poll::Ready(Ok(()))
     }
@@ -52,6 +72,7 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.line).poll_write(cx, bytes);
+        self.wrote(&written);
         self.noted(written)
     }
 
@@ -61,6 +82,7 @@ impl AsyncWrite for Wire {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.line).poll_write_vectored(cx, parts);
+        self.wrote(&written);
         self.noted(written)
     }
 

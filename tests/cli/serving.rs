@@ -56,7 +56,15 @@ async fn logs_are_json_when_asked_for() {
     assert!(product.terminate(Duration::from_secs(10)).await.success());
     let logs = product.logs();
     let lines: Vec<serde_json::Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert!(lines.iter().any(|line| line["message"] == "fleetbeat is ready"), "{logs}");
+    for line in &lines {
+        let texts = ["timestamp", "level", "message", "target"].map(|key| line[key].as_str().unwrap_or_default());
+        assert!(texts.iter().all(|text| !text.is_empty()), "{line}");
+        assert!(texts[0].parse::<chrono::DateTime<chrono::Utc>>().is_ok(), "{line}");
+    }
+    // What a busy machine makes the start warn of may come before.
+    let told: Vec<_> = lines.iter().filter(|line| line["level"] == "INFO").map(|line| &line["message"]).collect();
+    assert_eq!(told.first().and_then(|message| message.as_str()), Some("fleetbeat is ready"), "{logs}");
+    assert_eq!(told.last().and_then(|message| message.as_str()), Some("stopped; nothing was left behind"), "{logs}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -80,6 +80,23 @@ async fn plain_http_never_becomes_http2() {
 }
 
 #[tokio::test]
+async fn a_request_names_its_host_once() {
+    let stand = Stand::plain(Limits::default()).await;
+    for (hosts, good) in
+        [("Host: x\r\n", true), ("", false), ("Host: x\r\nHost: x\r\n", false), ("Host: x\r\nhost: y\r\n", false)]
+    {
+        let mut stream = stand.connect().await;
+        say(&mut stream, &format!("GET /peer HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n")).await;
+        let answer = hear(&mut stream, SOON).await;
+        let expected = if good { "HTTP/1.1 200" } else { "HTTP/1.1 400" };
+        assert!(answer.starts_with(expected), "{hosts:?}: {answer}");
+    }
+    let mut old = stand.connect().await;
+    say(&mut old, "GET /peer HTTP/1.0\r\n\r\n").await;
+    assert!(hear(&mut old, SOON).await.starts_with("HTTP/1.0 200"));
+}
+
+#[tokio::test]
 async fn whoever_sends_half_of_anything_is_cut_off() {
     let plain = Stand::plain(short()).await;
     let halves = [
@@ -137,6 +154,28 @@ async fn half_a_head_after_a_slow_handshake_is_cut_off_and_half_a_body_from_its_
         closed_after("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nhalf"),
     );
     assert!(head.0 <= WITHIN && body.1 <= WITHIN, "{head:?} {body:?}");
+}
+
+#[tokio::test]
+async fn floods_of_frames_that_ask_for_nothing_are_cut_off() {
+    let stand = Stand::tls(Limits::default(), |_| Clients::Anybody).await;
+    for (what, frame) in [
+        ("settings", &b"\0\0\0\x04\0\0\0\0\0"[..]),
+        ("pings", b"\0\0\x08\x06\0\0\0\0\x0012345678"),
+        ("windows", b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x01"),
+        ("priorities", b"\0\0\x05\x02\0\0\0\0\x01\0\0\0\0\x10"),
+        ("resets", b"\0\0\x04\x03\0\0\0\0\x01\0\0\0\x08"),
+        ("unknown", b"\0\0\0\xee\0\0\0\0\x01"),
+    ] {
+        let (mut reading, mut writing) = tokio::io::split(stand.connect_tls(None, &["h2"]).await.unwrap());
+        say(&mut writing, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await;
+        let closed = tokio::spawn(async move { tokio::io::copy(&mut reading, &mut tokio::io::sink()).await });
+        let (flood, began, mut sent) = (frame.repeat(1_000), Instant::now(), 0);
+        while tokio::io::AsyncWriteExt::write_all(&mut writing, &flood).await.is_ok() && !closed.is_finished() {
+            sent += 1_000;
+            assert!(sent < 1_000_000 && began.elapsed() < SOON, "{what}: {sent} frames");
+        }
+    }
 }
 
 #[tokio::test]
