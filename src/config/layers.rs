@@ -12,6 +12,12 @@ const ENVIRONMENT_PREFIX: &str = "FLEETBEAT__";
 const WRAPPER: &str = "cluster_registry";
 /// Longest settings file read, in bytes.
 const MAX_FILE_BYTES: u64 = 1024 * 1024;
+/// A key that there is none of, on purpose.
+const NEVER_VERIFY: ((&str, &str), &str) = (
+    ("probes.", "allow_insecure_skip_tls_verify"),
+    "cannot be set: certificates of clusters are always verified; trust a private authority with `probes.ca_file`, or with a \
+     cluster's own `ca_bundle` and `tls_server_name`",
+);
 /// Of each pair a later source that sets one clears the other.
 const ALTERNATIVES: [(&str, &str); 2] = [("database_url", "database_url_file"), ("redis_url", "redis_url_file")];
 
@@ -229,6 +235,9 @@ fn shape(value: &Value, default: &Value, name: &str) -> Result<(), String> {
 }
 
 fn unknown(name: &str, prefix: &str, known: &Tree) -> String {
+    if (prefix, name) == NEVER_VERIFY.0 {
+        return NEVER_VERIFY.1.to_owned();
+    }
     let closest = known
         .keys()
         .map(|candidate| (distance(name, candidate), candidate))

@@ -271,8 +271,6 @@ pub struct Probes {
     pub keepalive_interval: Duration,
     /// Unanswered questions after which a connection counts as dead.
     pub keepalive_probes: u32,
-    /// Whether a cluster may be registered with TLS verification off.
-    pub allow_insecure_skip_tls_verify: bool,
 }
 
 /// Whether loopback addresses may be probed.

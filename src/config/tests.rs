@@ -174,6 +174,19 @@ fn a_url_file_is_read_and_a_later_source_replaces_it() {
 }
 
 #[test]
+fn nobody_can_switch_the_verification_of_certificates_off() {
+    for value in ["true", "false"] {
+        let problem = only_problem(&environment(&[("FLEETBEAT__PROBES__ALLOW_INSECURE_SKIP_TLS_VERIFY", value)]));
+        assert_eq!(problem.key, "probes.allow_insecure_skip_tls_verify");
+        assert!(
+            problem.message.contains("always verified") && problem.message.contains("ca_bundle"),
+            "{}",
+            problem.message
+        );
+    }
+}
+
+#[test]
 fn no_secret_is_ever_displayed() {
     for url in [
         "postgresql://app:hunter2@db:5432/fleet?sslmode=require&password=hunter2",
