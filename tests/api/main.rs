@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod access;
+mod apart;
 mod audit;
 mod bad_input;
 mod clusters;
