@@ -191,9 +191,9 @@ fn secure(headers: &mut HeaderMap, is_docs: bool, is_tls: bool) {
     for (name, value) in wanted {
         headers.entry(name).or_insert(value);
     }
-    if !headers.contains_key(header::ETAG) {
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    }
+    // What has a version may be kept by who asked, and asked about again; nothing is kept for others.
+    let caching = if headers.contains_key(header::ETAG) { "private, no-cache" } else { "no-store" };
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(caching));
     if is_tls {
         headers.entry(header::STRICT_TRANSPORT_SECURITY).or_insert(HSTS);
     }

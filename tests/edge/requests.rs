@@ -42,6 +42,11 @@ async fn every_answer_carries_the_headers_that_keep_a_browser_safe() {
     }
     assert_safe(&client.post("/api/v1/clusters", &json!({})).await.expect(403));
     assert_eq!(client.get("/api/v1/clusters").await.header("cache-control"), "no-store");
+    let body = json!({ "name": "kept", "api_server_url": "https://127.0.0.1:9" });
+    let made = product.client().post("/api/v1/clusters", &body).await.expect(201).json();
+    let kept = client.get(&format!("/api/v1/clusters/{}", made["id"].as_str().unwrap())).await.expect(200);
+    assert_eq!(kept.header("cache-control"), "private, no-cache", "no proxy keeps it for somebody else");
+    assert!(!kept.header("etag").is_empty());
 }
 
 #[tokio::test]
