@@ -224,7 +224,6 @@ async fn a_redis_with_a_private_authority_is_believed_by_its_file_and_no_other()
         let said: serde_json::Value = serde_json::from_slice(&run.stdout).unwrap();
         let redis = said["items"].as_array().unwrap().iter().find(|item| item["what"] == "Redis").unwrap();
         assert_eq!(redis["verdict"], verdict, "{said}");
-        assert_eq!(redis["told"].as_str().unwrap().contains("TLS failed"), verdict == "bad", "{said}");
     }
     let nothing = scratch.write("nothing.pem", "no certificate", None);
     for (url, file, named) in [
