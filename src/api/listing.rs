@@ -144,63 +144,96 @@ impl ListQuery {
             && self.label_selector.matches(&cluster.labels)
     }
 
-    /// Every cluster that matches, in order.
-    fn select(&self, seen: &Seen, now: Now<'_>) -> Vec<Entry> {
-        let mut matching = Vec::new();
-        seen.each(|entry| {
-            if self.matches(entry, now) {
-                matching.push(entry.clone());
-            }
-        });
-        match self.sort {
-            Sort { by: SortBy::Name, descending: false } => {}
-            Sort { by: SortBy::Name, descending: true } => matching.reverse(),
-            sort => matching.sort_by_cached_key(|entry| Place::of(entry, sort)),
-        }
-        matching
-    }
-
     /// The list.
     pub fn run(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
-        let matching = self.select(seen, now);
-        if self.limit.is_some() || self.r#continue.is_some() {
-            self.keyset(&matching, now)
-        } else {
-            self.page(&matching, now)
-        }
+        if self.limit.is_some() || self.r#continue.is_some() { self.keyset(seen, now) } else { self.page(seen, now) }
     }
 
-    fn page(&self, matching: &[Entry], now: Now<'_>) -> ClusterList {
+    fn page(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
         let (page, size) = (positive(self.page, 1), positive(self.page_size, 20));
-        let items = matching.iter().skip((page - 1) * size).take(size);
+        let part = self.part(seen, now, &Start::Behind((page - 1) * size), size);
         ClusterList {
-            items: items.map(|entry| ClusterView::listed(entry, now)).collect(),
-            total: matching.len(),
+            items: part.items.iter().map(|entry| ClusterView::listed(entry, now)).collect(),
+            total: part.total,
             page: Some(page),
             page_size: Some(size),
-            total_pages: Some(matching.len().div_ceil(size)),
+            total_pages: Some(part.total.div_ceil(size)),
             r#continue: None,
             remaining: None,
         }
     }
 
-    fn keyset(&self, matching: &[Entry], now: Now<'_>) -> ClusterList {
-        let limit = positive(self.limit, 100);
-        let from = self.r#continue.as_ref().map_or(0, |token| {
-            let last = token.place(self.sort);
-            matching.partition_point(|entry| Place::of(entry, self.sort) <= last)
-        });
-        let items = &matching[from..(from + limit).min(matching.len())];
-        let remaining = matching.len() - from - items.len();
-        let token = items.last().filter(|_| remaining > 0).map(|last| Token::after(last, self.sort).to_string());
+    fn keyset(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
+        let start = self.r#continue.as_ref().map_or(Start::Behind(0), |token| Start::After(token.place(self.sort)));
+        let part = self.part(seen, now, &start, positive(self.limit, 100));
+        let token = part.items.last().filter(|_| part.remaining > 0);
         ClusterList {
-            items: items.iter().map(|entry| ClusterView::listed(entry, now)).collect(),
-            total: matching.len(),
+            items: part.items.iter().map(|entry| ClusterView::listed(entry, now)).collect(),
+            total: part.total,
             page: None,
             page_size: None,
             total_pages: None,
-            r#continue: token,
-            remaining: Some(remaining),
+            r#continue: token.map(|last| Token::after(last, self.sort).to_string()),
+            remaining: Some(part.remaining),
+        }
+    }
+
+    /// Up to `size` of the clusters that match, in order, from `start` on.
+    fn part(&self, seen: &Seen, now: Now<'_>, start: &Start, size: usize) -> Part {
+        let mut part = Part::default();
+        if self.sort == Sort::default() {
+            // The board keeps this order: only what is asked for is taken from it.
+            seen.each(|entry| {
+                if self.matches(entry, now) {
+                    part.pass(entry, || Place::of(entry, self.sort), start, size);
+                }
+            });
+            return part;
+        }
+        let mut matching = Vec::new();
+        seen.each(|entry| {
+            if self.matches(entry, now) {
+                matching.push((Place::of(entry, self.sort), entry.clone()));
+            }
+        });
+        matching.sort_unstable_by(|(place, _), (other, _)| place.cmp(other));
+        for (place, entry) in matching {
+            part.pass(&entry, || place, start, size);
+        }
+        part
+    }
+}
+
+/// Where a part of a list begins.
+enum Start {
+    /// Behind so many.
+    Behind(usize),
+    /// After a place.
+    After(Place),
+}
+
+/// A part of a list.
+#[derive(Default)]
+struct Part {
+    items: Vec<Entry>,
+    /// How many there are in the whole list.
+    total: usize,
+    /// How many come behind `items`.
+    remaining: usize,
+}
+
+impl Part {
+    /// Takes the next cluster of the list where it belongs to the part.
+    fn pass(&mut self, entry: &Entry, place: impl FnOnce() -> Place, start: &Start, size: usize) {
+        self.total += 1;
+        let begun = match start {
+            Start::Behind(count) => self.total > *count,
+            Start::After(last) => !self.items.is_empty() || place() > *last,
+        };
+        match (begun, self.items.len() < size) {
+            (false, _) => {}
+            (true, true) => self.items.push(entry.clone()),
+            (true, false) => self.remaining += 1,
         }
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
@@ -49,8 +49,13 @@ async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<
     let engine = engine.map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     let with_clusters = query.clusters.unwrap_or(true);
     let clusters = with_clusters.then(|| seen.exposition(api.now())).into_iter().flatten();
-    let chunks = std::iter::once(Bytes::from(engine)).chain(clusters).map(Ok::<_, Infallible>);
-    let mut response = Response::new(Body::from_stream(stream::iter(chunks)));
+    let chunks = std::iter::once(Bytes::from(engine)).chain(clusters);
+    // Others come between the chunks: all of them would hold a worker up for as long as it takes to make them.
+    let chunks = stream::iter(chunks).then(async |chunk| {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(chunk)
+    });
+    let mut response = Response::new(Body::from_stream(chunks));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
     response
 }

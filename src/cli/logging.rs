@@ -32,7 +32,10 @@ pub fn begin(log: &Log, traces: Option<&Traces>) -> Result<(), CliError> {
         }
         (LogFormat::Text, _) | (LogFormat::Auto, true) => lines.boxed(),
     };
-    let spans = traces.map(Traces::layer);
-    let begun = tracing_subscriber::registry().with(lines.with_filter(filter)).with(spans).try_init();
+    let begun = match traces {
+        Some(traces) => tracing_subscriber::registry().with(lines.with_filter(filter)).with(traces.layer()).try_init(),
+        // The filter for all: spans that no line shows, of every turn of every actor, are not even made.
+        None => tracing_subscriber::registry().with(lines).with(filter).try_init(),
+    };
     begun.map_err(|error| CliError::Failed(anyhow!("cannot begin to log: {error}")))
 }
