@@ -13,6 +13,10 @@ use fleetbeat_actors::{
     event::Event,
     roll::ClusterId,
 };
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
 use utoipa::openapi::{
     extensions::Extensions,
     path::{Operation, PathItem},
@@ -227,6 +231,16 @@ pub struct Seen {
     board: Arc<Board>,
 }
 
+/// From so many clusters on, to visit all of them takes about a millisecond.
+const MANY: usize = 1_000;
+
+/// Does what has to do with so many clusters. Where those are many, the thread first hands its place among the runtime's
+/// workers to another one, so that the requests behind this one do not wait for it.
+fn at_length<T>(clusters: usize, work: impl FnOnce() -> T) -> T {
+    let many_workers = |handle: Handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread;
+    if clusters >= MANY && Handle::try_current().is_ok_and(many_workers) { block_in_place(work) } else { work() }
+}
+
 impl Seen {
     /// The fleet as this caller may see it.
     pub fn of(caller: Caller, origin: Origin, api: &ApiState) -> Self {
@@ -245,17 +259,21 @@ impl Seen {
 
     /// Visits every cluster in the order of names; `visit` must be quick and ask the board for nothing.
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
-        self.board.each(|entry| {
+        let admitted = |entry: &Entry| {
             if self.admits(entry) {
                 visit(entry);
             }
-        });
+        };
+        at_length(self.board.len(), || self.board.each(admitted));
     }
 
     /// Their series.
     pub fn exposition(&self, now: Now<'_>) -> Exposition {
         let silences = Some((now.calendar, now.wall));
-        Exposition::marked(&self.board, |entry| self.admits(entry), Some(now.foresight), silences, now.instant)
+        let admits = |entry: &Entry| self.admits(entry);
+        at_length(self.board.len(), || {
+            Exposition::marked(&self.board, admits, Some(now.foresight), silences, now.instant)
+        })
     }
 
     /// How many clusters there are.
