@@ -17,7 +17,8 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; st
 /// A file whose name carries the hash of its content never changes.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 /// Paths that a page of the dashboard may be opened under.
-const PAGES: [&str; 6] = ["/", "/table", "/events", "/silences", "/register", "/clusters/{name}"];
+const PAGES: [&str; 8] =
+    ["/", "/table", "/events", "/silences", "/webhooks", "/webhooks/{name}", "/register", "/clusters/{name}"];
 
 #[derive(RustEmbed)]
 #[folder = "web/dist/"]
@@ -108,7 +109,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_page_is_the_same_document_and_is_never_kept() {
-        for path in ["/", "/table", "/events", "/silences", "/register", "/clusters/spoke-1"] {
+        for path in ["/", "/table", "/events", "/silences", "/webhooks", "/webhooks/ops", "/register", "/clusters/spoke-1"] {
             let answer = get(path).await;
             assert_eq!(answer.status(), StatusCode::OK, "{path}");
             assert_eq!(header_of(&answer, "cache-control"), "no-store");

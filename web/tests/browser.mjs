@@ -5,6 +5,7 @@ import { changing } from './changing.mjs';
 import { frames } from './frames.mjs';
 import { Product, Spokes, endAll, eventually, openBrowser } from './house.mjs';
 import { losing } from './losing.mjs';
+import { notifying } from './notifying.mjs';
 import { pictures } from './pictures.mjs';
 import { signing } from './signing.mjs';
 import { signingOnce } from './sso.mjs';
@@ -35,6 +36,7 @@ after(async () => {
 
 watching(world);
 changing(world);
+notifying(world);
 losing(world);
 signing(world);
 signingOnce(world);

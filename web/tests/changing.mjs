@@ -19,8 +19,8 @@ export const changing = (world) => describe('changing the fleet', () => {
     await page.fill('[name=name]', 'Not A Name');
     await register.click();
     await page.waitForSelector('[name=name][aria-invalid=true]');
-    assert.match(await page.textContent('#wrong-name'), /must match/);
-    assert.match(await page.textContent('#wrong-api_server_url'), /is required/);
+    assert.match(await page.textContent('[data-wrong=name]'), /must match/);
+    assert.match(await page.textContent('[data-wrong=api_server_url]'), /is required/);
     await page.fill('[name=name]', NAME);
     await page.fill('[name=api_server_url]', 'https://127.0.0.1:1');
     await page.fill('[name=labels]', 'team=web');

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { copyFileSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { KEPT, ROOT, WEB, eventually, leave, visit } from './house.mjs';
+import { KEPT, ROOT, WEB, eventually, freePort, leave, visit } from './house.mjs';
 
 const axe = readFileSync(join(WEB, 'node_modules', 'axe-core', 'axe.min.js'), 'utf8');
 /** The pictures of a run that the README shows. */
@@ -33,11 +33,18 @@ export function pictures(world) {
       const { by_state } = await world.product.api('/api/v1/fleet/summary');
       return by_state.OFFLINE > 5 && by_state.DEGRADED > 5 && (await world.product.names('state=OFFLINE'))[0];
     }, 90_000);
+    // Nobody listens there: one that is told in vain, and one that is told nothing.
+    const nowhere = `http://127.0.0.1:${await freePort()}/fleet`;
+    for (const [name, more] of [['ops', {}], ['chat', { format: 'slack', event_types: ['CLUSTER_STATUS_CHANGED', 'MONITOR_DEGRADED'], label_selector: 'env=prod', enabled: false }]]) {
+      await world.product.api('/api/v1/webhooks', { method: 'POST', body: { name, url: nowhere, ...more } });
+    }
+    const { id } = (await world.product.api('/api/v1/webhooks')).items.find((one) => one.name === 'ops');
+    await world.product.api(`/api/v1/webhooks/${id}/test`, { method: 'POST' });
   });
 
   for (const colorScheme of ['light', 'dark']) {
     test(`picture: every page in ${colorScheme}, in which axe finds nothing serious`, async () => {
-      const pages = { map: '/?group=region', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', silences: '/silences', register: '/register' };
+      const pages = { map: '/?group=region', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', silences: '/silences', webhooks: '/webhooks', webhook: '/webhooks/ops', register: '/register' };
       for (const [name, path] of Object.entries(pages)) {
         const page = await visit(world.browser, world.product.url + path, { ...seen, colorScheme });
         await page.waitForSelector('[data-count=stale]:text-is("0")');
@@ -51,7 +58,7 @@ export function pictures(world) {
   }
 
   test('picture: no page is wider than a phone, or lost on a wall', async () => {
-    const pages = { map: '/?group=environment', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', silences: '/silences', register: '/register' };
+    const pages = { map: '/?group=environment', table: '/table', cluster: `/clusters/${troubled}`, events: '/events', silences: '/silences', webhooks: '/webhooks', webhook: '/webhooks/ops', register: '/register' };
     for (const [screen, width, height] of [['phone', 360, 740], ['wall', 3840, 2160]]) {
       for (const [name, path] of Object.entries(pages)) {
         const page = await visit(world.browser, world.product.url + path, { ...seen, viewport: { width, height } });

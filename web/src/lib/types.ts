@@ -181,3 +181,53 @@ export interface FleetEvent {
   payload: Record<string, unknown>;
   silenced_by?: string[];
 }
+
+export interface Webhook {
+  id: string;
+  name: string;
+  /** As far as everybody may know it. */
+  url: string;
+  format: 'cloudevents' | 'slack';
+  event_types: string[];
+  label_selector: string;
+  enabled: boolean;
+  signed: boolean;
+  created_by: string | null;
+  created_at: string;
+  status: {
+    state: 'delivering' | 'retrying' | 'paused' | 'unreadable';
+    waiting_since: string | null;
+    attempts: number;
+    next_attempt_at: string | null;
+    last_delivered_at: string | null;
+    failing_since: string | null;
+    last_error: string | null;
+    dead_letters: number;
+  };
+}
+
+/** One try to deliver. */
+export interface Delivery {
+  at: string;
+  event_id: string;
+  event_type: string;
+  cluster_id: string;
+  attempt: number;
+  outcome: 'delivered' | 'failed' | 'not_run';
+  status: number | null;
+  error: string | null;
+  duration_ms: number;
+}
+
+/** An event that a webhook could not be told. */
+export interface DeadLetter {
+  event_id: string;
+  event_type: string;
+  cluster_id: string;
+  timestamp: string;
+  buried_at: string;
+  reason: string;
+  attempts: number;
+  last_error: string | null;
+  payload: Record<string, unknown>;
+}
