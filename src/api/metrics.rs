@@ -1,4 +1,4 @@
-//! `/metrics`: the engine's metrics, then every cluster's series, in chunks.
+//! `/metrics`: the engine's metrics, then every webhook's and every cluster's series, in chunks.
 
 use std::convert::Infallible;
 
@@ -41,15 +41,16 @@ impl FromParameters for MetricsQuery {
     }
 }
 
-/// Metrics of the engine and of every cluster (without the engine's for callers who see only some clusters), in the text format of Prometheus.
+/// Metrics of the engine, of every webhook and of every cluster (of clusters alone for callers who see only some of them), in the text format of Prometheus.
 #[utoipa::path(get, path = "/metrics", tag = "health", params(MetricsQuery), responses(
     (status = 200, description = "Metrics", body = String, content_type = "text/plain"), Always))]
 async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<MetricsQuery>) -> Response {
     let engine = api.metrics.as_ref().filter(|_| seen.is_everything());
     let engine = engine.map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
+    let webhooks = if seen.is_everything() { api.webhooks.exposition() } else { String::new() };
     let with_clusters = query.clusters.unwrap_or(true);
     let clusters = with_clusters.then(|| seen.exposition(api.now())).into_iter().flatten();
-    let chunks = std::iter::once(Bytes::from(engine)).chain(clusters);
+    let chunks = [engine, webhooks].into_iter().map(Bytes::from).chain(clusters);
     // Others come between the chunks: all of them would hold a worker up for as long as it takes to make them.
     let chunks = stream::iter(chunks).then(async |chunk| {
         tokio::task::yield_now().await;

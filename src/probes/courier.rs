@@ -122,6 +122,7 @@ impl Courier for HttpCourier {
     async fn deliver(&self, letter: Letter) -> Delivery {
         match self.take(letter).await {
             // What an answer says beyond its status is nobody's concern, however long it is.
+            Ok(Answer { status, later: Some(later), .. }) => Delivery::Deferred(status, later),
             Ok(answer) => Delivery::Answered(answer.status),
             Err(Trouble::Failed(cause)) => Delivery::Failed(cause),
             Err(Trouble::NotRun(_)) => Delivery::NotRun,

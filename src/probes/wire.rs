@@ -18,7 +18,7 @@ use fleetbeat_actors::{health::Cause, ports::Poke};
 use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{
-    Request, Response, Version,
+    Request, Response, StatusCode, Version,
     body::{Body, Incoming},
     client::conn::http1::Builder,
     header,
@@ -37,6 +37,7 @@ use super::{
     socket::Socket,
     trouble::{OverBudget, Trouble},
 };
+use crate::webhooks::Later;
 
 /// Bytes an answer may take besides headers and body: chunk sizes, interim answers.
 const SLACK: usize = 16 * 1024;
@@ -68,6 +69,8 @@ pub(super) struct Answer {
     pub(super) overflows: bool,
     /// Can the connection serve another request?
     pub(super) reusable: bool,
+    /// When a server that has too much to do wants to be asked again.
+    pub(super) later: Option<Later>,
 }
 
 /// What a line remembers about how its connections ended: a server that closes after every single answer must not make
@@ -205,12 +208,12 @@ async fn exchange(
     let response = sender.send_request(request);
     let mut asked = pin!(async {
         let response = response.await.map_err(|error| Trouble::of_exchange(&error))?;
-        let (status, keeps_alive) = (response.status().as_u16(), keeps_alive(&response));
+        let (status, keeps_alive, later) = (response.status().as_u16(), keeps_alive(&response), later(&response));
         let overflows = match drain(response.into_body(), options.body_bytes, keep).await {
             Err(Trouble::Failed(Cause::TooLarge)) => true,
             drained => drained.map(|()| false)?,
         };
-        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows })
+        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows, later })
     });
     let mut ended = false;
     let mut answer = loop {
@@ -237,6 +240,13 @@ fn keeps_alive(response: &Response<Incoming>) -> bool {
     };
     let delimited = response.body().size_hint().exact().is_some() || headers.contains_key(header::TRANSFER_ENCODING);
     delimited && !says("close") && (response.version() == Version::HTTP_11 || says("keep-alive"))
+}
+
+/// What a 429 or 503 says of when to come again.
+fn later(response: &Response<Incoming>) -> Option<Later> {
+    let says_so = matches!(response.status(), StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+    let value = response.headers().get(header::RETRY_AFTER).filter(|_| says_so)?;
+    Later::read(value.to_str().ok()?)
 }
 
 async fn drain(mut body: Incoming, cap: usize, keep: &mut (dyn FnMut(&[u8]) + Send)) -> Result<(), Trouble> {

@@ -92,6 +92,21 @@ impl Calendar {
         entry.map(|entry| self.muting(&entry.cluster, event.timestamp)).unwrap_or_default()
     }
 
+    /// When this cluster is heard of again that was silenced at a time; `None` when it was not.
+    pub fn heard_again(&self, cluster: &Cluster, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let pages = self.pages.read();
+        let reaching: Vec<_> = pages.silences.iter().filter(|silence| silence.reaches(cluster)).collect();
+        let end = |at| reaching.iter().filter_map(|silence| silence.window_at(at)).map(|window| window.to).max();
+        // What begins before the last one has ended goes on with it. A window ends after it held: this comes to an end.
+        std::iter::successors(end(at), |at| end(*at)).last()
+    }
+
+    /// Does nothing end or begin from one time to a later one? Asked again and again for the present, it costs nothing.
+    pub fn is_steady(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> bool {
+        let page = self.page(to);
+        page.stretch.from <= from && page.holds(to)
+    }
+
     /// When this cluster was silenced within a stretch of time, and by what: in order of their beginnings, overlapping or not.
     pub fn held(&self, cluster: &Cluster, stretch: Window) -> Vec<Held> {
         let mut held = Vec::new();

@@ -209,6 +209,29 @@ mod tests {
     }
 
     #[test]
+    fn a_window_over_midnight_is_one_and_as_long_as_ever_when_the_clocks_change_within_it() {
+        let nights = |from, to| repeated(from, to, "FREQ=WEEKLY;BYDAY=SA", "Europe/Berlin").expect("a schedule");
+        // Saturdays from 22:00 to 06:00 by the clocks of Berlin; in the night to 2026-03-29 they skip from 02:00 to 03:00.
+        let spring = nights("2026-03-21T21:00:00Z", "2026-03-22T05:00:00Z");
+        let windows = spring.windows(window("2026-03-28T00:00:00Z", "2026-04-05T12:00:00Z"));
+        let expected = [
+            window("2026-03-28T21:00:00Z", "2026-03-29T05:00:00Z"),
+            window("2026-04-04T20:00:00Z", "2026-04-05T04:00:00Z"),
+        ];
+        assert_eq!(windows, expected, "to 07:00 in the short night, to 06:00 again in the next");
+        let in_it = |at| spring.windows(window(at, "2026-03-29T12:00:00Z")).len();
+        assert_eq!((in_it("2026-03-29T04:59:59Z"), in_it("2026-03-29T05:00:00Z")), (1, 0));
+        // In the night to 2026-10-25 they show the hour from 02:00 twice.
+        let autumn = nights("2026-10-17T20:00:00Z", "2026-10-18T04:00:00Z");
+        let windows = autumn.windows(window("2026-10-24T00:00:00Z", "2026-11-01T12:00:00Z"));
+        let expected = [
+            window("2026-10-24T20:00:00Z", "2026-10-25T04:00:00Z"),
+            window("2026-10-31T21:00:00Z", "2026-11-01T05:00:00Z"),
+        ];
+        assert_eq!(windows, expected, "to 05:00 in the long night");
+    }
+
+    #[test]
     fn rules_count_end_and_choose_their_days() {
         let year = ("2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z");
         let begins = |rrule: &str| {

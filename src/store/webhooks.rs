@@ -60,6 +60,15 @@ pub struct WebhookCursor {
     pub attempts: u32,
     /// When it is tried again.
     pub retry_at: Option<DateTime<Utc>>,
+    /// What silences that ended up to then had held back is done with, too.
+    pub heard_to: DateTime<Utc>,
+}
+
+impl WebhookCursor {
+    /// At the beginning: told what comes after a position, and after silences that end after a time.
+    pub fn beginning(position: i64, heard_to: DateTime<Utc>) -> Self {
+        Self { position, attempts: 0, retry_at: None, heard_to }
+    }
 }
 
 /// An event that was given up.
@@ -85,7 +94,7 @@ pub trait WebhookRows: Send + Sync + 'static {
     /// All of them with their cursors, the oldest first.
     async fn webhooks(&self) -> Result<Vec<(StoredWebhook, WebhookCursor)>, StoreError>;
 
-    /// Keeps a new one that is told what comes after `position`.
+    /// Keeps a new one that is told what comes after `position`, and after silences that end after it was made.
     async fn insert_webhook(
         &self,
         webhook: &StoredWebhook,
@@ -93,7 +102,7 @@ pub trait WebhookRows: Send + Sync + 'static {
         audit: &[AuditEntry],
     ) -> Result<(), StoreError>;
 
-    /// Replaces one; with `position`, it is told what comes after that. False, and nothing told, when there is none.
+    /// Replaces one; with `position`, it is told what comes after that, and after silences that end after the change. False, and nothing told, when there is none.
     async fn update_webhook(
         &self,
         webhook: &StoredWebhook,

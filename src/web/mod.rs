@@ -109,7 +109,9 @@ mod tests {
 
     #[tokio::test]
     async fn every_page_is_the_same_document_and_is_never_kept() {
-        for path in ["/", "/table", "/events", "/silences", "/webhooks", "/webhooks/ops", "/register", "/clusters/spoke-1"] {
+        for path in
+            ["/", "/table", "/events", "/silences", "/webhooks", "/webhooks/ops", "/register", "/clusters/spoke-1"]
+        {
             let answer = get(path).await;
             assert_eq!(answer.status(), StatusCode::OK, "{path}");
             assert_eq!(header_of(&answer, "cache-control"), "no-store");

@@ -1,7 +1,10 @@
 //! The port through which messages leave: a courier judges where it may go, and takes one message there.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::health::Cause;
 use hyper::HeaderMap;
 use url::Url;
@@ -24,6 +27,8 @@ pub struct Letter {
 pub enum Delivery {
     /// There was an answer with this status.
     Answered(u16),
+    /// There was one with this status that asks to come again later (429 or 503 with `Retry-After`).
+    Deferred(u16, Later),
     /// There was none.
     Failed(Cause),
     /// It could not be tried, and not for the destination's fault.
@@ -39,7 +44,7 @@ impl Delivery {
     /// The status of the answer, where there was one.
     pub fn status(self) -> Option<u16> {
         match self {
-            Self::Answered(status) => Some(status),
+            Self::Answered(status) | Self::Deferred(status, _) => Some(status),
             Self::Failed(_) | Self::NotRun => None,
         }
     }
@@ -49,7 +54,7 @@ impl Delivery {
         match self {
             Self::Answered(200..=299) => None,
             Self::Answered(300..=399) => Some("redirect"),
-            Self::Answered(_) => Some("http_status"),
+            Self::Answered(_) | Self::Deferred(..) => Some("http_status"),
             Self::Failed(cause) => Some(cause.as_str()),
             Self::NotRun => Some("not_run"),
         }
@@ -60,8 +65,39 @@ impl Delivery {
         match self {
             Self::NotRun => "not_run",
             taken if taken.is_taken() => "delivered",
-            Self::Answered(_) | Self::Failed(_) => "failed",
+            Self::Answered(_) | Self::Deferred(..) | Self::Failed(_) => "failed",
         }
+    }
+
+    /// How long the destination asked to be left alone, as far as it did.
+    pub fn wished_pause(self, now: DateTime<Utc>) -> Duration {
+        match self {
+            Self::Deferred(_, Later::In(pause)) => pause,
+            Self::Deferred(_, Later::At(at)) => at.signed_duration_since(now).to_std().unwrap_or_default(),
+            Self::Answered(_) | Self::Failed(_) | Self::NotRun => Duration::ZERO,
+        }
+    }
+}
+
+/// What `Retry-After` says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Later {
+    /// After so long.
+    In(Duration),
+    /// Not before then.
+    At(DateTime<Utc>),
+}
+
+impl Later {
+    /// Reads the header's value: seconds, or a date as HTTP writes it; `None` where it is neither.
+    pub fn read(value: &str) -> Option<Self> {
+        let value = value.trim();
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            // More seconds than a number holds are as good as for ever.
+            return Some(Self::In(Duration::from_secs(value.parse().unwrap_or(u64::MAX))));
+        }
+        let date = DateTime::parse_from_rfc2822(value).ok()?;
+        value.ends_with(" GMT").then(|| Self::At(date.to_utc()))
     }
 }
 
@@ -73,4 +109,24 @@ pub trait Courier: Send + Sync + 'static {
 
     /// Takes one message there. The address is judged again, and it is the one judged that is connected to.
     async fn deliver(&self, letter: Letter) -> Delivery;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_read_as_seconds_or_as_a_date() {
+        let now: DateTime<Utc> = "2026-11-06T08:49:00Z".parse().expect("a time");
+        let pause =
+            |value: &str| Later::read(value).map(|later| Delivery::Deferred(429, later).wished_pause(now).as_secs());
+        assert_eq!(pause("120"), Some(120));
+        assert_eq!(pause(" 0 "), Some(0));
+        assert_eq!(pause("Fri, 06 Nov 2026 08:50:30 GMT"), Some(90));
+        assert_eq!(pause("Fri, 06 Nov 1998 08:50:30 GMT"), Some(0), "long ago is now");
+        assert_eq!(pause("99999999999999999999999"), Some(u64::MAX), "bounded by who waits");
+        for nonsense in ["", "-1", "1.5", "soon", "Fri, 06 Nov 2026 08:50:30 +0200", "2026-11-06T08:50:30Z"] {
+            assert_eq!(pause(nonsense), None, "{nonsense:?}");
+        }
+    }
 }

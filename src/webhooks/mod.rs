@@ -6,6 +6,7 @@ mod courier;
 mod fields;
 mod format;
 mod keeper;
+mod late;
 mod meters;
 mod pace;
 mod progress;
@@ -31,7 +32,7 @@ use serde_json::json;
 use tokio::sync::{Semaphore, watch};
 use uuid::Uuid;
 
-pub use courier::{Courier, Delivery, Letter};
+pub use courier::{Courier, Delivery, Later, Letter};
 pub use fields::{Fields, MAX_URL};
 pub use format::{Format, News, TEST};
 pub use pace::{Next, Patience};
@@ -204,6 +205,11 @@ impl Webhooks {
         desks
     }
 
+    /// Metrics of each of them, in the text format of Prometheus.
+    pub fn exposition(&self) -> String {
+        meters::written(&self.list(), self.shared.clock.wall())
+    }
+
     /// One of them, if it exists for somebody of this scope.
     ///
     /// # Errors
@@ -271,7 +277,7 @@ impl Webhooks {
             .store
             .insert_webhook(&row, position, &[told(&by.origin, Action::WebhookCreate, &webhook, now)])
             .await?;
-        let cursor = WebhookCursor { position, ..WebhookCursor::default() };
+        let cursor = WebhookCursor::beginning(position, now);
         Ok((self.put(webhook, Arc::new(Mutex::new(Progress::stored(cursor, 0)))), made))
     }
 
@@ -305,7 +311,7 @@ impl Webhooks {
         {
             let mut progress = before.progress.lock();
             if let Some(position) = position {
-                progress.cursor = WebhookCursor { position, ..WebhookCursor::default() };
+                progress.cursor = WebhookCursor::beginning(position, webhook.updated_at);
             }
             if moved || begins {
                 progress.begin_anew();

@@ -28,14 +28,16 @@ pub enum Next {
 
 impl Patience {
     /// What follows the failed try number `attempts` (1 for the first), with `chance` from 0 to 1: pauses are between the half
-    /// and the whole of what they could be, so that many webhooks do not come back together.
-    pub fn after(&self, attempts: u32, chance: f64) -> Next {
+    /// and the whole of what they could be, so that many webhooks do not come back together. They are no shorter than the
+    /// destination wished, but never longer than the longest pause.
+    pub fn after(&self, attempts: u32, chance: f64, wished: Duration) -> Next {
         if attempts >= self.max_attempts {
             return Next::GiveUp;
         }
         let doubled = 1_u32.checked_shl(attempts.saturating_sub(1)).unwrap_or(u32::MAX);
         let whole = self.initial_backoff.saturating_mul(doubled).min(self.max_backoff);
-        Next::Again(whole.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0)))
+        let own = whole.mul_f64(0.5 + 0.5 * chance.clamp(0.0, 1.0));
+        Next::Again(own.max(wished.min(self.max_backoff)))
     }
 
     /// Is an event of this time too old to be told?
@@ -64,7 +66,7 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_the_longest_and_end_with_the_last_try() {
-        let pauses: Vec<_> = (1..=12).map(|attempts| PATIENCE.after(attempts, 1.0)).collect();
+        let pauses: Vec<_> = (1..=12).map(|attempts| PATIENCE.after(attempts, 1.0, Duration::ZERO)).collect();
         let again = |seconds| Next::Again(Duration::from_secs(seconds));
         assert_eq!(pauses[..4], [again(1), again(2), again(4), again(8)]);
         assert_eq!((pauses[9], pauses[10], pauses[11]), (again(512), again(600), Next::GiveUp));
@@ -74,10 +76,20 @@ mod tests {
         #[test]
         fn a_pause_is_between_the_half_and_the_whole(attempts in 1..200_u32, chance in -1.0..2.0_f64) {
             let patience = Patience { max_attempts: u32::MAX, ..PATIENCE };
-            let (Next::Again(pause), Next::Again(whole)) = (patience.after(attempts, chance), patience.after(attempts, 1.0))
+            let (Next::Again(pause), Next::Again(whole)) = (patience.after(attempts, chance, Duration::ZERO), patience.after(attempts, 1.0, Duration::ZERO))
                 else { panic!("given up") };
             prop_assert!(pause >= whole / 2 && pause <= whole && whole <= patience.max_backoff);
         }
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_was_wished_within_reason() {
+        let pause = |attempts, wished| PATIENCE.after(attempts, 1.0, Duration::from_secs(wished));
+        let again = |seconds| Next::Again(Duration::from_secs(seconds));
+        assert_eq!(
+            [pause(1, 30), pause(5, 3), pause(1, 86_400), pause(12, 30)],
+            [again(30), again(16), again(600), Next::GiveUp]
+        );
     }
 
     #[test]

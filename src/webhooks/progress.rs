@@ -51,6 +51,26 @@ pub enum Unstored {
     Told,
 }
 
+/// What became of tries and events since this process started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    /// Tries that were taken.
+    pub delivered: u64,
+    /// Tries that were not.
+    pub failed: u64,
+    /// Events that were given up.
+    pub given_up: u64,
+}
+
+/// Where something stands that a webhook is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At this position of the log.
+    InLog(i64),
+    /// Behind it: a silence held it back.
+    AfterSilence,
+}
+
 /// How far a webhook is.
 #[derive(Clone, Debug, Default)]
 pub struct Progress {
@@ -68,6 +88,8 @@ pub struct Progress {
     pub last_error: Option<&'static str>,
     /// Events that were given up and are kept.
     pub dead_letters: u64,
+    /// How tries ended since this process started, and how many events were given up.
+    pub tally: Tally,
     recent: VecDeque<Attempt>,
 }
 
@@ -82,15 +104,29 @@ impl Progress {
         self.recent.iter().rev()
     }
 
-    /// An event is done with.
-    pub fn pass(&mut self, position: i64, why: Unstored) {
-        self.cursor = WebhookCursor { position, attempts: 0, retry_at: None };
+    /// Everything up to this place is done with.
+    pub fn pass(&mut self, place: Place, why: Unstored) {
+        self.cursor = self.cursor_after(place);
         self.waiting_since = None;
         self.unstored = self.unstored.max(why);
     }
 
+    /// The cursor once everything up to this place is done with.
+    pub fn cursor_after(&self, place: Place) -> WebhookCursor {
+        let position = match place {
+            Place::InLog(position) => position,
+            Place::AfterSilence => self.cursor.position,
+        };
+        WebhookCursor::beginning(position, self.cursor.heard_to)
+    }
+
     /// Notes a try.
     pub fn note(&mut self, attempt: Attempt) {
+        match attempt.delivery.outcome() {
+            "delivered" => self.tally.delivered += 1,
+            "failed" => self.tally.failed += 1,
+            _ => {}
+        }
         match attempt.delivery.error() {
             None => {
                 self.last_delivered_at = Some(attempt.at);

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{event::Event, outbox::Recent, ports::StoreError};
 use uuid::Uuid;
 
@@ -12,10 +12,11 @@ use super::{
     Desk, Shared,
     courier::Delivery,
     format::News,
+    late::LOOK,
     pace::Next,
-    progress::{Attempt, Unstored},
+    progress::{Attempt, Place, Unstored},
 };
-use crate::store::{DeadLetter, WebhookCursor};
+use crate::store::DeadLetter;
 
 /// Events taken from the log at once.
 const STEP: usize = 32;
@@ -29,7 +30,9 @@ pub(super) async fn work(desk: Arc<Desk>, shared: Arc<Shared>) {
         head.borrow_and_update();
         match next(&shared, desk.position()).await {
             Ok(events) if events.is_empty() => {
-                if head.changed().await.is_err() {
+                tell_late(&desk, &shared).await;
+                // Silences end whether anything happens or not.
+                if let Ok(Err(_)) = tokio::time::timeout(LOOK, head.changed()).await {
                     return;
                 }
             }
@@ -53,33 +56,66 @@ async fn next(shared: &Shared, position: i64) -> Result<Vec<Arc<Event>>, StoreEr
     }
 }
 
-/// Tells of one event, however long that takes; at last it is taken, given up, or not wanted.
+/// Tells of one event of the log, unless it is not wanted now.
 async fn tell(desk: &Desk, shared: &Shared, event: &Arc<Event>) {
+    let place = Place::InLog(event.position);
     if !desk.webhook.wants(event, &shared.board) || shared.is_muted(event) {
-        return desk.progress.lock().pass(event.position, Unstored::Passed);
+        return desk.progress.lock().pass(place, Unstored::Passed);
     }
-    desk.progress.lock().waiting_since = Some(event.timestamp);
+    insist(desk, shared, event, Errand { since: event.timestamp, place }).await;
+}
+
+/// Tells what silences had held back that have ended.
+async fn tell_late(desk: &Desk, shared: &Shared) {
+    match shared.held_back(desk).await {
+        Ok(Some((late, heard_to))) => {
+            for late in &late {
+                insist(desk, shared, &late.event, Errand { since: late.since, place: Place::AfterSilence }).await;
+            }
+            desk.progress.lock().cursor.heard_to = heard_to;
+            if !late.is_empty() {
+                desk.progress.lock().unstored = Unstored::Told;
+            }
+        }
+        Ok(None) => {}
+        Err(error) => {
+            tracing::debug!(%error, webhook = desk.webhook.name, "what a silence held back cannot be read now");
+        }
+    }
+}
+
+/// What is to be told since when, and where it stands.
+#[derive(Clone, Copy)]
+struct Errand {
+    since: DateTime<Utc>,
+    place: Place,
+}
+
+/// Tells of one event, however long that takes; at last it is taken or given up.
+async fn insist(desk: &Desk, shared: &Shared, event: &Arc<Event>, errand: Errand) {
+    desk.progress.lock().waiting_since = Some(errand.since);
     let patience = &shared.rules.patience;
     loop {
         let due = desk.progress.lock().cursor.retry_at;
         if let Some(due) = due {
             tokio::time::sleep(patience.until(due, shared.clock.wall())).await;
         }
-        if patience.is_too_old(event.timestamp, shared.clock.wall()) {
-            return bury(desk, shared, event, "expired").await;
+        if patience.is_too_old(errand.since, shared.clock.wall()) {
+            return bury(desk, shared, event, errand.place, "expired").await;
         }
         let attempts = desk.progress.lock().cursor.attempts.saturating_add(1);
         let delivery = shared.deliver(desk, &News::of(event), attempts, Some(desk.webhook.id)).await.delivery;
         if delivery.is_taken() {
-            return desk.progress.lock().pass(event.position, Unstored::Told);
+            return desk.progress.lock().pass(errand.place, Unstored::Told);
         }
         let counts = delivery != Delivery::NotRun;
-        let pause = match patience.after(attempts, chance()) {
+        let wished = delivery.wished_pause(shared.clock.wall());
+        let pause = match patience.after(attempts, chance(), wished) {
             _ if !counts => PAUSE,
             Next::Again(pause) => pause,
             Next::GiveUp => {
                 desk.progress.lock().cursor.attempts = attempts;
-                return bury(desk, shared, event, "exhausted").await;
+                return bury(desk, shared, event, errand.place, "exhausted").await;
             }
         };
         let retry_at = shared.clock.wall() + TimeDelta::from_std(pause).unwrap_or(TimeDelta::MAX);
@@ -88,7 +124,7 @@ async fn tell(desk: &Desk, shared: &Shared, event: &Arc<Event>) {
 }
 
 /// Keeps an event among the dead letters and goes on; not before the store has both.
-async fn bury(desk: &Desk, shared: &Shared, event: &Arc<Event>, reason: &'static str) {
+async fn bury(desk: &Desk, shared: &Shared, event: &Arc<Event>, place: Place, reason: &'static str) {
     let (attempts, last_error) = {
         let progress = desk.progress.lock();
         (progress.cursor.attempts, progress.last_error.filter(|_| progress.cursor.attempts > 0))
@@ -101,7 +137,7 @@ async fn bury(desk: &Desk, shared: &Shared, event: &Arc<Event>, reason: &'static
         reason: reason.to_owned(),
         last_error: last_error.map(str::to_owned),
     };
-    let cursor = WebhookCursor { position: event.position, ..WebhookCursor::default() };
+    let cursor = desk.progress.lock().cursor_after(place);
     loop {
         // The cursor never passes events that only memory holds.
         if shared.is_settled() {
@@ -109,8 +145,9 @@ async fn bury(desk: &Desk, shared: &Shared, event: &Arc<Event>, reason: &'static
                 Ok(gone) => {
                     shared.meters.buried(reason, gone);
                     let mut progress = desk.progress.lock();
+                    progress.tally.given_up += 1;
                     progress.dead_letters = (progress.dead_letters + 1).saturating_sub(gone);
-                    progress.pass(event.position, Unstored::Nothing);
+                    progress.pass(place, Unstored::Nothing);
                     progress.stored_up_to(&cursor);
                     tracing::warn!(webhook = desk.webhook.name, event = %event.event_id, reason, "an event was given up");
                     return;

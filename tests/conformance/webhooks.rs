@@ -44,7 +44,7 @@ fn letter(webhook: &StoredWebhook, position: i64) -> DeadLetter {
 }
 
 fn cursor(position: i64) -> WebhookCursor {
-    WebhookCursor { position, attempts: 0, retry_at: None }
+    WebhookCursor::beginning(position, at(1))
 }
 
 pub async fn webhooks_come_back_as_they_were_with_their_cursors(backend: Backend) {
@@ -52,13 +52,20 @@ pub async fn webhooks_come_back_as_they_were_with_their_cursors(backend: Backend
     let (one, other) = (webhook("one", 1), StoredWebhook { created_by: None, ..webhook("other", 2) });
     store.insert_webhook(&other, 20, &[]).await.unwrap();
     store.insert_webhook(&one, 10, &[]).await.unwrap();
-    assert_eq!(store.webhooks().await.unwrap(), [(one.clone(), cursor(10)), (other.clone(), cursor(20))]);
-    let (waiting, gone) = (WebhookCursor { position: 12, attempts: 4, retry_at: Some(at(9)) }, Uuid::now_v7());
+    assert_eq!(
+        store.webhooks().await.unwrap(),
+        [(one.clone(), cursor(10)), (other.clone(), WebhookCursor::beginning(20, at(2)))]
+    );
+    let (waiting, gone) =
+        (WebhookCursor { position: 12, attempts: 4, retry_at: Some(at(9)), heard_to: at(8) }, Uuid::now_v7());
     store.mark_webhooks(&[(one.id, waiting.clone()), (gone, cursor(99))]).await.unwrap();
     let changed = StoredWebhook { enabled: false, name: "renamed".to_owned(), ..other };
     assert!(store.update_webhook(&changed, Some(30), &[]).await.unwrap());
     assert!(!store.update_webhook(&webhook("unknown", 3), None, &[]).await.unwrap());
-    assert_eq!(store.webhooks().await.unwrap(), [(one.clone(), waiting), (changed, cursor(30))]);
+    assert_eq!(
+        store.webhooks().await.unwrap(),
+        [(one.clone(), waiting), (changed, WebhookCursor::beginning(30, at(3)))]
+    );
     assert!(store.delete_webhook(one.id, &[]).await.unwrap());
     assert!(!store.delete_webhook(one.id, &[]).await.unwrap());
     assert_eq!(store.webhooks().await.unwrap().len(), 1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use fleetbeat_loadtest::spokes::{Behaviour, Role};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::firing::with_prometheus;
 use crate::house::{House, LONG};
@@ -77,6 +77,8 @@ async fn every_expression_of_the_dashboard_and_of_the_rules_asks_for_what_fleetb
     let house = House::of(12, 5, Product::new()).await;
     let lame = with_prometheus(&house);
     house.fleet.set(&lame, Role::Prometheus, Behaviour::Dead).await.unwrap();
+    let webhook = json!({ "name": "ops", "url": "http://127.0.0.1:1/" });
+    house.client.post("/api/v1/webhooks", &webhook).await.expect(201);
     let prometheus = Prometheus::scraping(&[&house.product.url().replace("http://", "")]).await;
     eventually(LONG, async || {
         let failed = prometheus.query("fleetbeat_probes_failed_total and on() fleetbeat_transitions_total").await;

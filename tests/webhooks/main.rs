@@ -3,6 +3,7 @@
 
 mod courier;
 mod receiver;
+mod silences;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -361,4 +362,66 @@ async fn a_webhook_is_told_no_more_than_its_maker_may_see_and_only_administrator
     worker.get(&path(&made, "")).await.expect(200);
     worker.delete(&path(&made, "")).await.expect(403);
     admin.delete(&path(&made, "")).await.expect(204);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_for_time_is_left_alone_that_long_but_no_longer_than_is_reasonable() {
+    let (product, receiver) =
+        (product().set("webhooks.max_backoff_seconds", 2).started().await, Receiver::start().await);
+    let client = product.client();
+    let made = make(&client, json!({ "name": "busy", "url": receiver.url() })).await;
+    receiver.defer(429, "1");
+    register(&client, "first", json!({})).await;
+    receiver.until(2, SOON).await;
+    // A date far away counts as the longest pause.
+    receiver.defer(503, "Thu, 01 Jan 2099 00:00:00 GMT");
+    let before = receiver.until(4, SOON).await.len();
+    receiver.defer(204, "3600");
+    let messages = receiver.until(before + 1, SOON).await;
+    let tries = client.get(&path(&made, "/deliveries")).await.expect(200).json();
+    let tries: Vec<_> = tries["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .rev()
+        .map(|one| {
+            let at: chrono::DateTime<chrono::Utc> = one["at"].as_str().unwrap().parse().unwrap();
+            (at, one["status"].as_u64().unwrap())
+        })
+        .collect();
+    for pair in tries.windows(2) {
+        let (pause, least) = ((pair[1].0 - pair[0].0).as_seconds_f64(), if pair[0].1 == 429 { 1.0 } else { 2.0 });
+        assert!(pause > least - 0.05 && pause < least + 5.0, "{pause} s after a {}", pair[0].1);
+    }
+    assert!(messages.iter().all(|message| message.id() == messages[0].id()));
+    let shown = client.get(&path(&made, "")).await.expect(200).json();
+    assert_eq!(shown["status"]["dead_letters"], 0, "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_webhook_has_its_own_series_as_long_as_it_exists() {
+    let (product, receiver, deaf) =
+        (product().set("webhooks.max_attempts", 2), Receiver::start().await, Receiver::start().await);
+    let product = product.started().await;
+    let client = product.client();
+    make(&client, json!({ "name": "hears", "url": receiver.url() })).await;
+    let made = make(&client, json!({ "name": "deaf", "url": deaf.url() })).await;
+    deaf.answer(500);
+    register(&client, "one", json!({})).await;
+    let wanted = [
+        r#"fleetbeat_webhook_deliveries_total{webhook="hears",outcome="delivered"} 1"#,
+        r#"fleetbeat_webhook_deliveries_total{webhook="deaf",outcome="failed"} 2"#,
+        r#"fleetbeat_webhook_given_up_total{webhook="deaf"} 1"#,
+        r#"fleetbeat_webhook_dead_letters_kept{webhook="deaf"} 1"#,
+        r#"fleetbeat_webhook_pending_age_seconds{webhook="hears"} 0"#,
+    ];
+    let scrape = eventually(SOON, async || {
+        let text = client.get("/metrics").await.expect(200).text();
+        let missing: Vec<_> = wanted.iter().filter(|line| !text.lines().any(|known| known == **line)).collect();
+        if missing.is_empty() { Ok(text) } else { Err(format!("{missing:?}")) }
+    })
+    .await;
+    support::check_metrics(&scrape);
+    client.delete(&path(&made, "")).await.expect(204);
+    assert!(!client.get("/metrics").await.expect(200).text().contains(r#"webhook="deaf""#));
 }

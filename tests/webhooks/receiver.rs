@@ -64,7 +64,8 @@ impl Message {
 struct Shared {
     messages: Mutex<Vec<Message>>,
     status: AtomicU16,
-    location: Mutex<String>,
+    /// Sent with every answer, where it is set.
+    extra: Mutex<Option<(&'static str, String)>>,
 }
 
 /// A receiver. It keeps its address and what it was sent while it is away.
@@ -84,7 +85,7 @@ impl Receiver {
 
     /// One that does not listen yet.
     pub fn absent() -> Self {
-        let shared = Shared { messages: Mutex::default(), status: AtomicU16::new(204), location: Mutex::default() };
+        let shared = Shared { messages: Mutex::default(), status: AtomicU16::new(204), extra: Mutex::default() };
         Self { address: SocketAddr::from(([127, 0, 0, 1], free_port())), shared: Arc::new(shared), server: None }
     }
 
@@ -106,8 +107,19 @@ impl Receiver {
 
     /// Sends everybody there from now on.
     pub fn redirect(&self, location: &str) {
-        *self.shared.location.lock().unwrap() = location.to_owned();
+        *self.shared.extra.lock().unwrap() = Some(("location", location.to_owned()));
         self.answer(307);
+    }
+
+    /// Asks everybody to come again later, as `Retry-After` says it.
+    pub fn defer(&self, status: u16, later: &str) {
+        *self.shared.extra.lock().unwrap() = Some(("retry-after", later.to_owned()));
+        self.answer(status);
+    }
+
+    /// Where it is, without a path.
+    pub fn origin(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub fn messages(&self) -> Vec<Message> {
@@ -135,9 +147,8 @@ impl Drop for Receiver {
 async fn take(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     shared.messages.lock().unwrap().push(Message { uri, headers, body });
     let status = StatusCode::from_u16(shared.status.load(Ordering::Relaxed)).unwrap();
-    let location = shared.location.lock().unwrap().clone();
-    match location.is_empty() {
-        true => status.into_response(),
-        false => (status, [("location", location)]).into_response(),
+    match shared.extra.lock().unwrap().clone() {
+        None => status.into_response(),
+        Some(extra) => (status, [extra]).into_response(),
     }
 }

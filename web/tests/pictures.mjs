@@ -49,7 +49,8 @@ export function pictures(world) {
         const page = await visit(world.browser, world.product.url + path, { ...seen, colorScheme });
         await page.waitForSelector('[data-count=stale]:text-is("0")');
         if (name === 'cluster') await page.waitForSelector('canvas');
-        if (name === 'map' || name === 'cluster') await eventually('the rate of checks', async () => /\d/.test(await page.textContent('[data-number=checks]')));
+        // A rate and a percentile take two readings.
+        if (SHOWN.includes(`${name}-${colorScheme}`)) for (const number of ['checks', 'lag']) await eventually(number, async () => /\d/.test(await page.textContent(`[data-number=${number}]`)));
         await picture(page, `${name}-${colorScheme}`);
         assert.deepEqual(await grave(page), [], `${name} in ${colorScheme}`);
         await leave(page);

@@ -118,7 +118,7 @@ impl WebhookRows for PostgresStore {
     }
 }
 
-const ALL: &str = "SELECT w.*, c.position, c.attempts, c.retry_at FROM clusters.webhooks AS w \
+const ALL: &str = "SELECT w.*, c.position, c.attempts, c.retry_at, c.heard_to FROM clusters.webhooks AS w \
     JOIN clusters.webhook_cursors AS c ON c.webhook_id = w.id ORDER BY w.created_at, w.id";
 
 async fn all(connection: &mut PgConnection) -> Result<Vec<(StoredWebhook, WebhookCursor)>, Failure> {
@@ -129,7 +129,8 @@ async fn all(connection: &mut PgConnection) -> Result<Vec<(StoredWebhook, Webhoo
 const INSERT: &str = "INSERT INTO clusters.webhooks (id, name, format, shown_url, event_types, label_selector, scope, \
     enabled, signed, created_by, created_at, updated_at, key_id, nonce, sealed) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-const BEGIN: &str = "INSERT INTO clusters.webhook_cursors (webhook_id, position, attempts) VALUES ($1, $2, 0)";
+const BEGIN: &str =
+    "INSERT INTO clusters.webhook_cursors (webhook_id, position, attempts, heard_to) VALUES ($1, $2, 0, $3)";
 
 async fn insert(connection: &mut PgConnection, webhook: &StoredWebhook, at: i64) -> Result<(), Failure> {
     sqlx::query(INSERT)
@@ -150,7 +151,7 @@ async fn insert(connection: &mut PgConnection, webhook: &StoredWebhook, at: i64)
         .bind(&webhook.seal.sealed)
         .execute(&mut *connection)
         .await?;
-    sqlx::query(BEGIN).bind(webhook.id).bind(at).execute(connection).await?;
+    sqlx::query(BEGIN).bind(webhook.id).bind(at).bind(webhook.created_at).execute(connection).await?;
     Ok(())
 }
 
@@ -176,7 +177,7 @@ async fn update(connection: &mut PgConnection, webhook: &StoredWebhook, at: Opti
         .execute(&mut *connection)
         .await?;
     if let Some(position) = at {
-        mark(connection, &[(webhook.id, WebhookCursor { position, ..WebhookCursor::default() })]).await?;
+        mark(connection, &[(webhook.id, WebhookCursor::beginning(position, webhook.updated_at))]).await?;
     }
     Ok(done.rows_affected() > 0)
 }
@@ -199,13 +200,12 @@ async fn reseal(connection: &mut PgConnection, seals: &[(Uuid, Vec<u8>, WebhookS
     Ok(replaced)
 }
 
-const MARK: &str =
-    "UPDATE clusters.webhook_cursors SET position = $2, attempts = $3, retry_at = $4 WHERE webhook_id = $1";
+const MARK: &str = "UPDATE clusters.webhook_cursors SET position = $2, attempts = $3, retry_at = $4, heard_to = $5 WHERE webhook_id = $1";
 
 async fn mark(connection: &mut PgConnection, cursors: &[(Uuid, WebhookCursor)]) -> Result<(), Failure> {
     for (id, cursor) in cursors {
         let query = sqlx::query(MARK).bind(*id).bind(cursor.position).bind(i64::from(cursor.attempts));
-        query.bind(cursor.retry_at).execute(&mut *connection).await?;
+        query.bind(cursor.retry_at).bind(cursor.heard_to).execute(&mut *connection).await?;
     }
     Ok(())
 }
@@ -314,6 +314,7 @@ fn cursor(row: &PgRow) -> Result<WebhookCursor, Failure> {
         position: row.try_get("position")?,
         attempts: number(row.try_get("attempts")?, "number of attempts")?,
         retry_at: row.try_get("retry_at")?,
+        heard_to: row.try_get("heard_to")?,
     })
 }
 

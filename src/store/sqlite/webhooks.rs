@@ -118,7 +118,7 @@ impl WebhookRows for SqliteStore {
     }
 }
 
-const ALL: &str = "SELECT w.*, c.position, c.attempts, c.retry_at FROM webhooks AS w \
+const ALL: &str = "SELECT w.*, c.position, c.attempts, c.retry_at, c.heard_to FROM webhooks AS w \
     JOIN webhook_cursors AS c ON c.webhook_id = w.id ORDER BY w.created_at, w.id";
 
 async fn all(readers: &SqlitePool) -> Result<Vec<(StoredWebhook, WebhookCursor)>, Failure> {
@@ -129,7 +129,7 @@ async fn all(readers: &SqlitePool) -> Result<Vec<(StoredWebhook, WebhookCursor)>
 const INSERT: &str = "INSERT INTO webhooks (id, name, format, shown_url, event_types, label_selector, scope, enabled, \
     signed, created_by, created_at, updated_at, key_id, nonce, sealed) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
-const BEGIN: &str = "INSERT INTO webhook_cursors (webhook_id, position, attempts) VALUES (?1, ?2, 0)";
+const BEGIN: &str = "INSERT INTO webhook_cursors (webhook_id, position, attempts, heard_to) VALUES (?1, ?2, 0, ?3)";
 
 async fn insert(writer: &mut SqliteConnection, webhook: &StoredWebhook, at: i64) -> Result<(), Failure> {
     sqlx::query(INSERT)
@@ -150,7 +150,8 @@ async fn insert(writer: &mut SqliteConnection, webhook: &StoredWebhook, at: i64)
         .bind(&webhook.seal.sealed)
         .execute(&mut *writer)
         .await?;
-    sqlx::query(BEGIN).bind(text(webhook.id)).bind(at).execute(writer).await?;
+    let begin = sqlx::query(BEGIN).bind(text(webhook.id)).bind(at);
+    begin.bind(webhook.created_at.timestamp_micros()).execute(writer).await?;
     Ok(())
 }
 
@@ -176,7 +177,7 @@ async fn update(writer: &mut SqliteConnection, webhook: &StoredWebhook, at: Opti
         .execute(&mut *writer)
         .await?;
     if let Some(position) = at {
-        mark(writer, &[(webhook.id, WebhookCursor { position, ..WebhookCursor::default() })]).await?;
+        mark(writer, &[(webhook.id, WebhookCursor::beginning(position, webhook.updated_at))]).await?;
     }
     Ok(done.rows_affected() > 0)
 }
@@ -199,12 +200,14 @@ async fn reseal(writer: &mut SqliteConnection, seals: &[(Uuid, Vec<u8>, WebhookS
     Ok(replaced)
 }
 
-const MARK: &str = "UPDATE webhook_cursors SET position = ?2, attempts = ?3, retry_at = ?4 WHERE webhook_id = ?1";
+const MARK: &str =
+    "UPDATE webhook_cursors SET position = ?2, attempts = ?3, retry_at = ?4, heard_to = ?5 WHERE webhook_id = ?1";
 
 async fn mark(writer: &mut SqliteConnection, cursors: &[(Uuid, WebhookCursor)]) -> Result<(), Failure> {
     for (id, cursor) in cursors {
         let query = sqlx::query(MARK).bind(text(*id)).bind(cursor.position).bind(cursor.attempts);
-        query.bind(cursor.retry_at.map(|at| at.timestamp_micros())).execute(&mut *writer).await?;
+        let query = query.bind(cursor.retry_at.map(|at| at.timestamp_micros()));
+        query.bind(cursor.heard_to.timestamp_micros()).execute(&mut *writer).await?;
     }
     Ok(())
 }
@@ -310,6 +313,7 @@ fn cursor(row: &SqliteRow) -> Result<WebhookCursor, Failure> {
         position: row.try_get("position")?,
         attempts: number(row.try_get("attempts")?, "number of attempts")?,
         retry_at: moment_maybe(row, "retry_at")?,
+        heard_to: moment(row, "heard_to")?,
     })
 }
 

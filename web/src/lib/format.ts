@@ -60,7 +60,7 @@ export function reasonWord(reason: string): string {
 
 const EVENTS: Record<string, string> = {
   CLUSTER_REGISTERED: 'registered', CLUSTER_UPDATED: 'updated', CLUSTER_DELETED: 'deleted', CLUSTER_STATUS_CHANGED: 'state changed',
-  CLUSTER_CREDENTIALS_UPDATED: 'credentials updated', CLUSTER_CAPABILITIES_CHANGED: 'capabilities changed',
+  CLUSTER_CREDENTIALS_UPDATED: 'credentials updated', CLUSTER_CREDENTIALS_EXPIRING: 'credentials expiring', CLUSTER_CAPABILITIES_CHANGED: 'capabilities changed',
   MONITOR_DEGRADED: 'monitor degraded', MONITOR_RECOVERED: 'monitor recovered', OBSERVATION_GAP: 'observation gap',
 };
 export const EVENT_TYPES = Object.keys(EVENTS);
