@@ -67,8 +67,8 @@ fn summary(answer: &Answer, paint: Paint) -> String {
     let fleet = &answer.json;
     let part = |key: &str| fleet.get(key).cloned().unwrap_or_default();
     let mut text = format!(
-        "{} clusters  {}  mean score {}\n",
-        look::text(fleet, "/total_clusters"),
+        "{}  {}  mean score {}\n",
+        output::clusters(&look::text(fleet, "/total_clusters")),
         states(&part("by_state"), paint),
         look::text(fleet, "/avg_health_score")
     );
@@ -89,8 +89,8 @@ fn health(answer: &Answer, paint: Paint) -> String {
         percent => format!("{percent} % online"),
     };
     let mut text = format!(
-        "{} clusters  {}  {online}  mean score {}\n",
-        look::text(fleet, "/total_clusters"),
+        "{}  {}  {online}  mean score {}\n",
+        output::clusters(&look::text(fleet, "/total_clusters")),
         states(&part("by_state"), paint),
         look::text(fleet, "/avg_health_score")
     );

@@ -83,3 +83,8 @@ pub fn yaml(value: &Value) -> Result<(), CliError> {
     let text = serde_saphyr::to_string(value).map_err(CliError::failed("the answer cannot be written as YAML"))?;
     say(&text)
 }
+
+/// So many clusters, in words.
+pub fn clusters(count: &str) -> String {
+    format!("{count} cluster{}", if count == "1" { "" } else { "s" })
+}

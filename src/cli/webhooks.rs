@@ -209,7 +209,10 @@ impl Desk {
         let body = Value::Object(body);
         let made = self.client.post("/api/v1/webhooks", Some(&body), self.client.timeout()).await?.json;
         match (self.format, made["secret"].as_str()) {
-            (PlainFormat::Table, Some(secret)) => output::say(&format!("{secret}\n")),
+            (PlainFormat::Table, Some(secret)) => {
+                eprintln!("{name} is told from now on; what signs its messages is written this once:");
+                output::say(&format!("{secret}\n"))
+            }
             (PlainFormat::Table, None) => Ok(()),
             _ => self.whole(&made),
         }
@@ -280,8 +283,13 @@ impl Desk {
             let told = format!("{event} delivered: {status} after {took} ms\n");
             return if self.format == PlainFormat::Table { output::say(&told) } else { Ok(()) };
         }
-        let (error, status) = (text(&attempt, "error"), text(&attempt, "status"));
-        Err(CliError::Partly(format!("{} was not taken: {error} {status}", text(&attempt, "event_id"))))
+        let what =
+            if attempt["event_type"] == "WEBHOOK_TEST" { "the test".to_owned() } else { text(&attempt, "event_id") };
+        let why = match attempt["status"].as_u64() {
+            Some(status) => format!("{} ({status})", text(&attempt, "error")),
+            None => text(&attempt, "error"),
+        };
+        Err(CliError::Partly(format!("{what} was not taken: {why}")))
     }
 
     /// The path of a webhook that is named by its name or id.

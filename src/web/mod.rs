@@ -95,6 +95,7 @@ fn content_type(path: &str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use axum::{body::Body, http::Request};
+    use fleetbeat_actors::event::EventType;
     use tower::ServiceExt;
 
     use super::*;
@@ -116,6 +117,14 @@ mod tests {
             assert_eq!(answer.status(), StatusCode::OK, "{path}");
             assert_eq!(header_of(&answer, "cache-control"), "no-store");
             assert_eq!(header_of(&answer, "content-type"), "text/html; charset=utf-8");
+        }
+    }
+
+    #[test]
+    fn the_dashboard_has_a_word_for_every_type_of_event() {
+        let words = include_str!("../../web/src/lib/format.ts");
+        for known in EventType::ALL {
+            assert!(words.contains(&format!("{}: '", known.as_str())), "{known}");
         }
     }
 

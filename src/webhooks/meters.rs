@@ -52,9 +52,11 @@ struct Family {
     name: &'static str,
     kind: &'static str,
     help: &'static str,
-    /// Further labels and their values.
-    samples: fn(&Desk, DateTime<Utc>) -> Vec<(&'static str, f64)>,
+    samples: fn(&Desk, DateTime<Utc>) -> Vec<Sample>,
 }
+
+/// Further labels, and the value.
+type Sample = (&'static str, f64);
 
 const FAMILIES: [Family; 4] = [
     Family {

@@ -1,8 +1,9 @@
 // Webhooks from the page: added, tested, told, given up, mended, deleted, with a receiver of the test's own.
 import assert from 'node:assert/strict';
 import { createServer } from 'node:http';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
-import { Product, eventually, freePort, leave, visit } from './house.mjs';
+import { KEPT, Product, eventually, freePort, leave, visit } from './house.mjs';
 import { grave } from './pictures.mjs';
 
 /** Answers every message with `status`, and remembers it. */
@@ -40,6 +41,7 @@ export const notifying = (world) => describe('webhooks', () => {
     await page.waitForSelector('[name=name][aria-invalid=true]');
     assert.match(await page.textContent('[data-wrong=url]'), /must be https/);
     assert.deepEqual(await grave(page), [], 'the form with what is wrong');
+    await page.screenshot({ path: join(KEPT, 'webhook-form.png') });
     await page.fill('dialog [name=name]', 'ops');
     await page.fill('dialog [name=url]', `${receiver.url}?token=s3cret`);
     await page.getByLabel('registered').check();
@@ -62,6 +64,7 @@ export const notifying = (world) => describe('webhooks', () => {
     await letter.getByText('tried 2 times').waitFor();
     await page.locator('[data-deliveries] tr', { hasText: 'answered 500' }).first().waitFor();
     assert.deepEqual(await grave(page), [], 'a webhook with dead letters');
+    await page.screenshot({ path: join(KEPT, 'webhook-letters.png') });
     await letter.getByRole('button', { name: 'Retry' }).click();
     await page.getByText(/Event failed: answered 500/).waitFor();
     receiver.status = 204;

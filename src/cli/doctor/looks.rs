@@ -13,6 +13,7 @@ use crate::cli::client::Client;
 use crate::cli::clusters;
 use crate::cli::error::CliError;
 use crate::cli::look as field;
+use crate::cli::output;
 use crate::clock::SystemClock;
 use crate::config::Settings;
 use crate::probes::{Asked, ProbeOptions, raise_descriptor_limit};
@@ -97,12 +98,9 @@ async fn server(arguments: &DoctorArguments) -> (Finding, Option<DateTime<Utc>>)
             let away = away.filter(|(_, dependency)| dependency["status"] != "healthy").map(|(name, _)| name.as_str());
             let away: Vec<&str> = away.collect();
             let verdict = if health == "healthy" && away.is_empty() { Verdict::Good } else { Verdict::Bad };
-            let clusters = field::text(&answer.json, "/engine/clusters");
+            let clusters = output::clusters(&field::text(&answer.json, "/engine/clusters"));
             let away = if away.is_empty() { String::new() } else { format!("; away: {}", away.join(", ")) };
-            (
-                Finding::new("server", verdict, format!("{}: {health}, {clusters} clusters{away}", client.base())),
-                answer.now,
-            )
+            (Finding::new("server", verdict, format!("{}: {health}, {clusters}{away}", client.base())), answer.now)
         }
         Err(CliError::Unreachable(why)) => (Finding::new("server", Verdict::Absent, why), None),
         Err(error) => (Finding::new("server", Verdict::Odd, format!("{}: {error}", client.base())), None),

@@ -9,7 +9,7 @@ use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row as TableRow, Table, Ta
 
 use super::row::Row;
 use super::scene::Scene;
-use crate::cli::look;
+use crate::cli::{look, output};
 
 const HELP: &str = "\
 \x20/            filter: part of a name, state:offline,
@@ -61,7 +61,8 @@ fn glyph(state: State) -> &'static str {
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
     let counts = scene.counts();
-    let mut line = vec![Span::styled(format!("{} clusters", scene.len()), Style::new().add_modifier(Modifier::BOLD))];
+    let mut line =
+        vec![Span::styled(output::clusters(&scene.len().to_string()), Style::new().add_modifier(Modifier::BOLD))];
     for state in [State::Offline, State::Degraded, State::Unknown, State::Online] {
         let count = State::ALL.iter().position(|one| *one == state).map_or(0, |place| counts.by_state[place]);
         line.push(Span::raw("   "));

@@ -49,7 +49,7 @@ pub async fn export(arguments: ExportArguments) -> Result<(), CliError> {
         let text = serde_saphyr::to_string(spec).map_err(CliError::failed("the cluster cannot be written as YAML"))?;
         std::fs::write(&file, text).map_err(CliError::failed(file.display().to_string()))?;
     }
-    eprintln!("{} clusters written to {}", specs.len(), directory.display());
+    eprintln!("{} written to {}", output::clusters(&specs.len().to_string()), directory.display());
     Ok(())
 }
 
