@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
+use fleetbeat::clock::SystemClock;
+use fleetbeat_actors::ports::Clock;
 use serde_json::{Value, json};
 
 use crate::{
@@ -44,7 +47,7 @@ async fn change(client: &Client, server: &Receiver, id: &str, state: &str) {
 }
 
 async fn silence(client: &Client) -> String {
-    let ends_at = chrono::Utc::now() + chrono::TimeDelta::hours(2);
+    let ends_at = SystemClock.wall() + TimeDelta::hours(2);
     let body = json!({ "comment": "work", "label_selector": "team=blue", "ends_at": ends_at });
     client.post("/api/v1/silences", &body).await.expect(201).json()["id"].as_str().unwrap().to_owned()
 }
