@@ -72,9 +72,10 @@ impl Shared {
         let end = self.clock.wall() + TimeDelta::hours(1);
         let id = entry.cluster.id;
         let past = self.store.transitions(id, DateTime::UNIX_EPOCH, end, LOOK_BACK).await?;
-        let Some(last) = past.first().filter(|last| last.new_state == entry.status.state) else {
+        let Some(last) = past.first() else { return Ok(Found::Nothing) };
+        if last.new_state != entry.status.state {
             return Ok(Found::NotYet);
-        };
+        }
         let told = last_told(&past, |at| self.calendar.heard_again(&entry.cluster, at));
         // Nobody needs to hear that a cluster is well that nobody ever heard of.
         if past.len() < LOOK_BACK as usize && is_known(told, last.new_state) {

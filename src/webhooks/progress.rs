@@ -111,6 +111,14 @@ impl Progress {
         self.unstored = self.unstored.max(why);
     }
 
+    /// What silences that ended up to then had held back is done with.
+    pub fn hear(&mut self, heard_to: DateTime<Utc>, why: Unstored) {
+        if heard_to > self.cursor.heard_to {
+            self.cursor.heard_to = heard_to;
+            self.unstored = self.unstored.max(why);
+        }
+    }
+
     /// The cursor once everything up to this place is done with.
     pub fn cursor_after(&self, place: Place) -> WebhookCursor {
         let position = match place {

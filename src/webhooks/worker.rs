@@ -72,10 +72,7 @@ async fn tell_late(desk: &Desk, shared: &Shared) {
             for late in &late {
                 insist(desk, shared, &late.event, Errand { since: late.since, place: Place::AfterSilence }).await;
             }
-            desk.progress.lock().cursor.heard_to = heard_to;
-            if !late.is_empty() {
-                desk.progress.lock().unstored = Unstored::Told;
-            }
+            desk.progress.lock().hear(heard_to, if late.is_empty() { Unstored::Passed } else { Unstored::Told });
         }
         Ok(None) => {}
         Err(error) => {
