@@ -47,7 +47,7 @@ const UPDATE_STATUSES: &str = "UPDATE cluster_status SET version = n.value ->> 1
     held = n.value ->> 7, last_check_at = n.value ->> 8, last_success_at = n.value ->> 9, \
     latency_ms = n.value ->> 10, observed_generation = n.value ->> 11, findings = n.value ->> 12, \
     memory = n.value ->> 13 \
-    FROM json_each(?1) AS n WHERE cluster_id = n.value ->> 0 AND version < n.value ->> 1";
+    FROM jsonb_each(?1) AS n WHERE cluster_id = n.value ->> 0 AND version < n.value ->> 1";
 
 async fn update_statuses(writer: &mut SqliteConnection, statuses: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
     for chunk in newest_statuses(statuses).chunks(CHUNK) {
@@ -100,7 +100,7 @@ async fn insert_transition(writer: &mut SqliteConnection, transition: &Transitio
 const UPSERT_ROLLUPS: &str = "INSERT INTO rollups (cluster_id, started_at, run, checks, failures, latency_min_ms, \
     latency_mean_ms, latency_max_ms, latency_p95_ms) \
     SELECT c.id, n.value ->> 1, n.value ->> 2, n.value ->> 3, n.value ->> 4, n.value ->> 5, n.value ->> 6, \
-    n.value ->> 7, n.value ->> 8 FROM json_each(?1) AS n CROSS JOIN clusters AS c ON c.id = n.value ->> 0 WHERE true \
+    n.value ->> 7, n.value ->> 8 FROM jsonb_each(?1) AS n CROSS JOIN clusters AS c ON c.id = n.value ->> 0 WHERE true \
     ON CONFLICT (cluster_id, started_at, run) DO UPDATE SET checks = excluded.checks, failures = excluded.failures, \
     latency_min_ms = excluded.latency_min_ms, latency_mean_ms = excluded.latency_mean_ms, \
     latency_max_ms = excluded.latency_max_ms, latency_p95_ms = excluded.latency_p95_ms";
