@@ -1,7 +1,5 @@
 //! Extractors: they parse, so that handlers can narrate. Each refuses with an error that names what is wrong.
 
-use std::str::FromStr;
-
 use axum::{
     body::to_bytes,
     extract::{FromRequest, FromRequestParts, Path, Request},
@@ -17,6 +15,7 @@ use utoipa::{
         path::{Parameter, ParameterBuilder, ParameterIn},
     },
 };
+use uuid::Uuid;
 
 use super::{error::ApiError, gate::Bounds, schema};
 use crate::{listener::BodyTooSlow, registration::Precondition};
@@ -26,18 +25,43 @@ pub const MAX_BODY: usize = 256 * 1024;
 /// Largest body of an import, in bytes.
 pub const MAX_IMPORT_BODY: usize = 8 * 1024 * 1024;
 
-/// The id in the path.
+/// A UUID in its hyphenated form only: `urn:uuid:…` and `{…}` would be second spellings of one resource.
+pub fn uuid(text: &str) -> Option<Uuid> {
+    (text.len() == 36).then(|| Uuid::try_parse(text).ok()).flatten()
+}
+
+/// The ids in the path, in their order.
+///
+/// # Errors
+/// The first that is no UUID.
+pub async fn ids<const N: usize>(parts: &mut Parts, state: &(impl Send + Sync)) -> Result<[Uuid; N], ApiError> {
+    let wrong = |name: &str| ApiError::invalid_field(name, "must be a UUID");
+    let given = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+    let Path(given) = given.map_err(|_| wrong("id"))?;
+    let mut ids = [Uuid::nil(); N];
+    for (id, (name, text)) in ids.iter_mut().zip(given) {
+        *id = uuid(&text).ok_or_else(|| wrong(&name))?;
+    }
+    Ok(ids)
+}
+
+/// The id in the path, of a cluster.
 pub struct Id(pub ClusterId);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        let Path(text) = Path::<String>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| ApiError::invalid_field("id", "must be a UUID"))?;
-        // Only the hyphenated form: `urn:uuid:…` and `{…}` would be second spellings of one resource.
-        let id = (text.len() == 36).then(|| ClusterId::from_str(&text).ok()).flatten();
-        id.map(Self).ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))
+        ids(parts, state).await.map(|[id]| Self(ClusterId(id)))
+    }
+}
+
+/// The id in the path, of anything else.
+pub struct ObjectId(pub Uuid);
+
+impl<S: Send + Sync> FromRequestParts<S> for ObjectId {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        ids(parts, state).await.map(|[id]| Self(id))
     }
 }
 

@@ -6,7 +6,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::roll::ClusterId;
 
-use super::error::ApiError;
+use super::{error::ApiError, extract::uuid};
 use crate::registration::{Detail, Invalid};
 
 /// Most parameters of one request.
@@ -92,8 +92,7 @@ impl Parameters {
     /// The id of a cluster.
     pub fn cluster_id(&mut self, name: &str) -> Option<ClusterId> {
         let text = self.one(name)?;
-        // Only the hyphenated form: `urn:uuid:…` and `{…}` would be second spellings of one id.
-        let id = (text.len() == 36).then(|| text.parse().ok()).flatten();
+        let id = uuid(&text).map(ClusterId);
         if id.is_none() {
             self.wrong(name, "must be a UUID");
         }

@@ -1,10 +1,6 @@
 //! Sessions of browsers: listed and ended, all of them by administrators of the whole fleet, one's own by anybody.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -15,6 +11,7 @@ use super::{
     ApiState,
     access::{Routes, Seen},
     error::{ApiError, ErrorEnvelope},
+    extract::ObjectId,
     query::NoQuery,
     schema::{Always, NeedsStore},
 };
@@ -99,10 +96,10 @@ async fn own_sessions(State(api): State<ApiState>, seen: Seen, _query: NoQuery) 
 async fn end_session(
     State(api): State<ApiState>,
     seen: Seen,
-    Path(id): Path<String>,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
-    ended(&api, &seen, &id, None).await
+    ended(&api, &seen, id, None).await
 }
 
 /// Ends one of your own browser sessions, at once.
@@ -115,12 +112,12 @@ async fn end_session(
 async fn end_own_session(
     State(api): State<ApiState>,
     seen: Seen,
-    Path(id): Path<String>,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     // Whom the issuer does not know has no name there, and so no session.
     let own = seen.caller.issuer_subject().unwrap_or_default();
-    ended(&api, &seen, &id, Some(own)).await
+    ended(&api, &seen, id, Some(own)).await
 }
 
 fn listed(api: &ApiState, seen: &Seen, wanted: impl Fn(&StoredSession) -> bool) -> Result<Json<SessionList>, ApiError> {
@@ -129,9 +126,7 @@ fn listed(api: &ApiState, seen: &Seen, wanted: impl Fn(&StoredSession) -> bool) 
     Ok(Json(SessionList { items }))
 }
 
-async fn ended(api: &ApiState, seen: &Seen, id: &str, of: Option<&str>) -> Result<StatusCode, ApiError> {
-    let id = (id.len() == 36).then(|| Uuid::try_parse(id).ok()).flatten();
-    let id = id.ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))?;
+async fn ended(api: &ApiState, seen: &Seen, id: Uuid, of: Option<&str>) -> Result<StatusCode, ApiError> {
     if !api.login()?.sessions().end_called(id, of, &seen.origin).await.map_err(ApiError::of_reading)? {
         return Err(no_session());
     }

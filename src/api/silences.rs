@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -21,7 +21,7 @@ use super::{
     ApiState,
     access::{Routes, Seen},
     error::ApiError,
-    extract::JsonObject,
+    extract::{JsonObject, ObjectId},
     query::{FromParameters, NoQuery, Parameters, Params},
     schema::{self, Always, NeedsStore, WithBody},
 };
@@ -169,10 +169,10 @@ async fn list_silences(
 async fn get_silence(
     State(api): State<ApiState>,
     seen: Seen,
-    Path(id): Path<String>,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<Json<SilenceView>, ApiError> {
-    let silence = api.silence(&id, &seen)?;
+    let silence = api.silence(id, &seen)?;
     Ok(Json(SilenceView::of(&silence, &Sight::new(&seen), api.clock.wall())))
 }
 
@@ -202,10 +202,10 @@ async fn create_silence(
 async fn end_silence(
     State(api): State<ApiState>,
     seen: Seen,
-    Path(id): Path<String>,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<Json<SilenceView>, ApiError> {
-    let silence = api.silence(&id, &seen)?;
+    let silence = api.silence(id, &seen)?;
     if !Sight::new(&seen).may_end(&silence) {
         return Err(ApiError::permission_denied("The silence concerns clusters that you do not see"));
     }
@@ -216,9 +216,7 @@ async fn end_silence(
 }
 
 impl ApiState {
-    fn silence(&self, id: &str, seen: &Seen) -> Result<Arc<Silence>, ApiError> {
-        let id = (id.len() == 36).then(|| Uuid::try_parse(id).ok()).flatten();
-        let id = id.ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))?;
+    fn silence(&self, id: Uuid, seen: &Seen) -> Result<Arc<Silence>, ApiError> {
         let found = self.silences.calendar().get(id).filter(|silence| Sight::new(seen).admits(silence));
         found.ok_or_else(|| ApiError::not_found("No such silence"))
     }

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -19,7 +19,7 @@ use super::{
     ApiState,
     access::{Routes, Seen},
     error::ApiError,
-    extract::JsonObject,
+    extract::{JsonObject, ObjectId},
     query::NoQuery,
     schema::{Always, NeedsStore, WithBody},
 };
@@ -171,11 +171,9 @@ async fn create_token(
 async fn revoke_token(
     State(api): State<ApiState>,
     seen: Seen,
-    Path(id): Path<String>,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
-    let id = (id.len() == 36).then(|| Uuid::try_parse(&id).ok()).flatten();
-    let id = id.ok_or_else(|| ApiError::invalid_field("id", "must be a UUID"))?;
     if !api.keyring()?.revoke(id, &seen.origin).await.map_err(ApiError::of_reading)? {
         return Err(ApiError::not_found("No such token, or it was revoked before"));
     }

@@ -12,7 +12,7 @@ use axum::{
 use fleetbeat_actors::roll::ClusterId;
 use serde_json::json;
 
-use super::{access::Identified, context::RequestId, error::ApiError};
+use super::{access::Identified, context::RequestId, error::ApiError, extract::uuid};
 use crate::{
     audit::{Action, Journal, Origin},
     identity::{Caller, Peer},
@@ -74,11 +74,10 @@ struct Asked {
 impl Asked {
     fn of(request: &Request) -> Self {
         let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-        let id = |segment: &str| (segment.len() == 36).then(|| segment.parse().ok()).flatten();
         Self {
             method: request.method().clone(),
             action: action(request.method(), route),
-            id: request.uri().path().split('/').find_map(id),
+            id: request.uri().path().split('/').find_map(uuid).map(ClusterId),
             route: route.to_owned(),
         }
     }

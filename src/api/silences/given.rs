@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::{
-    api::{access::Seen, error::ApiError},
+    api::{access::Seen, error::ApiError, extract::uuid},
     history::Window,
     identity::Scope,
     registration::{Detail, Invalid},
@@ -105,7 +105,7 @@ impl Wrongs {
         };
         let mut ids = BTreeSet::new();
         for (at, value) in given.iter().enumerate() {
-            let id = value.as_str().filter(|text| text.len() == 36).and_then(|text| text.parse::<ClusterId>().ok());
+            let id = value.as_str().and_then(uuid).map(ClusterId);
             match id.filter(|id| seen.get(*id).is_ok()) {
                 Some(id) => _ = ids.insert(id),
                 None => self.say(&format!("cluster_ids[{at}]"), "is no cluster"),

@@ -5,7 +5,7 @@ mod view;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, Path, State},
+    extract::{FromRequestParts, State},
     http::{HeaderValue, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
@@ -17,7 +17,7 @@ use super::{
     ApiState,
     access::{Routes, Seen},
     error::ApiError,
-    extract::JsonObject,
+    extract::{JsonObject, ObjectId, ids},
     query::{FromParameters, NoQuery, Parameters, Params},
     schema::{Always, NeedsStore, WithBody},
 };
@@ -47,34 +47,14 @@ pub fn patient_routes() -> Routes {
     Routes::new().admin(routes!(test_webhook)).admin(routes!(retry_dead_letter))
 }
 
-/// The webhook in the path.
-struct WebhookId(Uuid);
-
 /// The webhook and the dead letter in the path.
 struct LetterId((Uuid, Uuid));
 
-impl FromRequestParts<ApiState> for WebhookId {
+impl<S: Send + Sync> FromRequestParts<S> for LetterId {
     type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
-        ids(parts, api).await.map(|[id]| Self(id))
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        ids(parts, state).await.map(|[id, event]| Self((id, event)))
     }
-}
-
-impl FromRequestParts<ApiState> for LetterId {
-    type Rejection = ApiError;
-    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
-        ids(parts, api).await.map(|[id, event]| Self((id, event)))
-    }
-}
-
-async fn ids<const N: usize>(parts: &mut Parts, api: &ApiState) -> Result<[Uuid; N], ApiError> {
-    let wrong = |name: &str| ApiError::invalid_field(name, "must be a UUID");
-    let Path(given) = Path::<Vec<(String, String)>>::from_request_parts(parts, api).await.map_err(|_| wrong("id"))?;
-    let mut ids = [Uuid::nil(); N];
-    for (id, (name, text)) in ids.iter_mut().zip(given) {
-        *id = (text.len() == 36).then(|| text.parse().ok()).flatten().ok_or_else(|| wrong(&name))?;
-    }
-    Ok(ids)
 }
 
 impl From<WebhookError> for ApiError {
@@ -131,7 +111,7 @@ async fn create_webhook(
 async fn get_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    WebhookId(id): WebhookId,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<Json<WebhookView>, ApiError> {
     Ok(Json(WebhookView::of(&*api.webhooks.get(id, &seen.caller.scope)?)))
@@ -146,7 +126,7 @@ async fn get_webhook(
 async fn update_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    WebhookId(id): WebhookId,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
     JsonObject(body): JsonObject,
 ) -> Result<Json<WebhookView>, ApiError> {
@@ -165,7 +145,7 @@ async fn update_webhook(
 async fn delete_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    WebhookId(id): WebhookId,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<StatusCode, ApiError> {
     api.webhooks.delete(id, &seen.author()).await?;
@@ -181,7 +161,7 @@ async fn delete_webhook(
 async fn test_webhook(
     State(api): State<ApiState>,
     seen: Seen,
-    WebhookId(id): WebhookId,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<Json<AttemptView>, ApiError> {
     let attempt = api.webhooks.test(id, &seen.author()).await?;
@@ -196,7 +176,7 @@ async fn test_webhook(
 async fn list_deliveries(
     State(api): State<ApiState>,
     seen: Seen,
-    WebhookId(id): WebhookId,
+    ObjectId(id): ObjectId,
     _query: NoQuery,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let desk = api.webhooks.get(id, &seen.caller.scope)?;
@@ -234,7 +214,7 @@ impl FromParameters for LetterQuery {
 async fn list_dead_letters(
     State(api): State<ApiState>,
     seen: Seen,
-    WebhookId(id): WebhookId,
+    ObjectId(id): ObjectId,
     Params(query): Params<LetterQuery>,
 ) -> Result<Json<LetterList>, ApiError> {
     let (after, limit) = (query.after.unwrap_or(0), query.limit.unwrap_or(DEFAULT_LIMIT));
