@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::client::{Client, with_query};
 use super::connection::Connection;
 use super::error::CliError;
-use super::output::{self, PlainFormat};
+use super::output::PlainFormat;
 use super::paint::Paint;
 use super::settings::SettingsArguments;
 use super::table::{self, Cell};
@@ -158,14 +158,9 @@ async fn rows(client: &Client, list: &ListArguments) -> Result<Vec<Value>, CliEr
 }
 
 fn listed(rows: Vec<Value>, format: PlainFormat, paint: Paint) -> Result<(), CliError> {
-    match format {
-        PlainFormat::Json => output::json(&json!({ "items": rows })),
-        PlainFormat::Yaml => output::yaml(&json!({ "items": rows })),
-        PlainFormat::Table => {
-            let header = ["POSITION", "AT", "WHO", "FROM", "ACTION", "OUTCOME", "ABOUT", "REQUEST"];
-            output::say(&table::render(&header, rows.iter().map(row).collect(), paint))
-        }
-    }
+    let header = ["POSITION", "AT", "WHO", "FROM", "ACTION", "OUTCOME", "ABOUT", "REQUEST"];
+    let answer = json!({ "items": rows });
+    format.tell(&answer, || table::of_items(&answer, &header, row, paint))
 }
 
 fn row(row: &Value) -> Vec<Cell> {
@@ -239,20 +234,12 @@ fn unexpected(expected: &AuditLink, hash: Option<&str>, anchor: i64) -> Option<S
 }
 
 fn verified(found: &Found, format: PlainFormat) -> Result<(), CliError> {
-    match (format, &found.broken) {
-        (PlainFormat::Json, _) => output::json(&found.answer)?,
-        (PlainFormat::Yaml, _) => output::yaml(&found.answer)?,
-        (PlainFormat::Table, None) => {
-            let last = &found.answer["last"];
-            let (position, hash) =
-                (last["position"].as_i64().unwrap_or_default(), last["hash"].as_str().unwrap_or("-"));
-            output::say(&format!(
-                "The audit log is whole: {} rows, the last is {position}:{hash}\n",
-                found.answer["rows"]
-            ))?;
-        }
-        (PlainFormat::Table, Some(_)) => {}
-    }
+    format.tell(&found.answer, || {
+        let (rows, last) = (&found.answer["rows"], &found.answer["last"]);
+        let (position, hash) = (last["position"].as_i64().unwrap_or_default(), last["hash"].as_str().unwrap_or("-"));
+        let whole = || format!("The audit log is whole: {rows} rows, the last is {position}:{hash}\n");
+        found.broken.as_ref().map_or_else(whole, |_| String::new())
+    })?;
     match &found.broken {
         None => Ok(()),
         Some(message) => Err(CliError::Partly(format!("the audit log is broken: {message}"))),

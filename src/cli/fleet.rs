@@ -45,11 +45,7 @@ pub async fn run(arguments: FleetArguments, paint: Paint) -> Result<(), CliError
         Command::Health => ("/api/v1/fleet/health", health),
     };
     let answer = client.get(path).await?;
-    match arguments.output {
-        PlainFormat::Table => output::say(&text(&answer, paint)),
-        PlainFormat::Json => output::json(&answer.json),
-        PlainFormat::Yaml => output::yaml(&answer.json),
-    }
+    arguments.output.tell(&answer.json, || text(&answer, paint))
 }
 
 /// Counts by state on one line: `198 ONLINE  1 DEGRADED  1 OFFLINE`. States that nobody is in are left out.

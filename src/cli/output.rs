@@ -35,6 +35,20 @@ pub enum PlainFormat {
     Yaml,
 }
 
+impl PlainFormat {
+    /// Writes an answer: as `people` see it, or whole.
+    ///
+    /// # Errors
+    /// [`CliError::Output`] when nobody reads it.
+    pub fn tell(self, answer: &Value, people: impl FnOnce() -> String) -> Result<(), CliError> {
+        match self {
+            Self::Table => say(&people()),
+            Self::Json => json(answer),
+            Self::Yaml => yaml(answer),
+        }
+    }
+}
+
 /// How events are displayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum EventFormat {

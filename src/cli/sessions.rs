@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::client::Client;
 use super::connection::Connection;
 use super::error::CliError;
-use super::output::{self, PlainFormat};
+use super::output::PlainFormat;
 use super::paint::Paint;
 use super::table::{self, Cell};
 
@@ -53,20 +53,16 @@ pub async fn run(arguments: SessionsArguments, paint: Paint) -> Result<(), CliEr
     let client = Client::new(&arguments.connection)?;
     let path = if arguments.own { "/api/v1/whoami/sessions" } else { "/api/v1/sessions" };
     match arguments.command {
-        Command::List => listed(&client.get(path).await?.json, arguments.output, paint),
+        Command::List => {
+            let answer = client.get(path).await?.json;
+            arguments.output.tell(&answer, || listed(&answer, paint))
+        }
         Command::End { id } => client.delete(&format!("{path}/{id}")).await,
     }
 }
 
-fn listed(answer: &Value, format: PlainFormat, paint: Paint) -> Result<(), CliError> {
-    match format {
-        PlainFormat::Json => output::json(answer),
-        PlainFormat::Yaml => output::yaml(answer),
-        PlainFormat::Table => {
-            let rows = answer["items"].as_array().map(|items| items.iter().map(row).collect()).unwrap_or_default();
-            output::say(&table::render(&["ID", "CALLER", "NAME", "SIGNED IN", "ENDS"], rows, paint))
-        }
-    }
+fn listed(answer: &Value, paint: Paint) -> String {
+    table::of_items(answer, &["ID", "CALLER", "NAME", "SIGNED IN", "ENDS"], row, paint)
 }
 
 fn row(session: &Value) -> Vec<Cell> {

@@ -11,7 +11,7 @@ use super::clusters::find_id;
 use super::connection::Connection;
 use super::error::CliError;
 use super::look;
-use super::output::{self, PlainFormat};
+use super::output::PlainFormat;
 use super::paint::Paint;
 use super::table::{self, Cell};
 use crate::clock::SystemClock;
@@ -138,16 +138,16 @@ pub async fn run(arguments: SilencesArguments, paint: Paint) -> Result<(), CliEr
         Command::Create(create) => {
             let body = create.body(&client).await?;
             let made = client.post("/api/v1/silences", Some(&body), client.timeout()).await?.json;
-            told(&made, arguments.output, || format!("{}\n", look::text(&made, "/id")))
+            arguments.output.tell(&made, || format!("{}\n", look::text(&made, "/id")))
         }
         Command::List(list) => {
             let found = client.get(&list.path(&client).await?).await?.json;
-            told(&found, arguments.output, || listed(&found, paint))
+            arguments.output.tell(&found, || listed(&found, paint))
         }
         Command::End { ids } => {
             for id in ids {
                 let ended = client.post(&format!("/api/v1/silences/{id}/end"), None, client.timeout()).await?.json;
-                told(&ended, arguments.output, || format!("{} {id}\n", paint.warn("ended")))?;
+                arguments.output.tell(&ended, || format!("{} {id}\n", paint.warn("ended")))?;
             }
             Ok(())
         }
@@ -188,17 +188,9 @@ impl ListArguments {
     }
 }
 
-fn told(answer: &Value, format: PlainFormat, table: impl FnOnce() -> String) -> Result<(), CliError> {
-    match format {
-        PlainFormat::Json => output::json(answer),
-        PlainFormat::Yaml => output::yaml(answer),
-        PlainFormat::Table => output::say(&table()),
-    }
-}
-
 fn listed(answer: &Value, paint: Paint) -> String {
-    let rows = answer["items"].as_array().map(|items| items.iter().map(row).collect()).unwrap_or_default();
-    table::render(&["ID", "STATE", "CLUSTERS", "WHICH", "FROM", "TO", "REPEATS", "BY", "COMMENT"], rows, paint)
+    let header = ["ID", "STATE", "CLUSTERS", "WHICH", "FROM", "TO", "REPEATS", "BY", "COMMENT"];
+    table::of_items(answer, &header, row, paint)
 }
 
 /// A text as it fits a column.

@@ -2,6 +2,7 @@
 
 use comfy_table::{CellAlignment, Color, ContentArrangement, Table, presets};
 use fleetbeat_actors::health::State;
+use serde_json::Value;
 
 use super::paint::Paint;
 
@@ -33,6 +34,11 @@ impl Cell {
     pub fn verdict(text: &str, good: bool) -> Self {
         Self(comfy_table::Cell::new(text).fg(if good { Color::Green } else { Color::Red }))
     }
+}
+
+/// The table of an answer's `items`.
+pub fn of_items(answer: &Value, header: &[&str], row: impl Fn(&Value) -> Vec<Cell>, paint: Paint) -> String {
+    render(header, answer["items"].as_array().into_iter().flatten().map(row).collect(), paint)
 }
 
 /// The table as text, ending in a line feed.

@@ -179,23 +179,12 @@ async fn change_locally(arguments: &TokensArguments, store: &Arc<dyn Store>, pai
 }
 
 fn created(answer: &Value, format: PlainFormat) -> Result<(), CliError> {
-    match format {
-        PlainFormat::Json => output::json(answer),
-        PlainFormat::Yaml => output::yaml(answer),
-        PlainFormat::Table => output::say(&format!("{}\n", answer["token"].as_str().unwrap_or_default())),
-    }
+    format.tell(answer, || format!("{}\n", answer["token"].as_str().unwrap_or_default()))
 }
 
 fn listed(answer: &Value, format: PlainFormat, paint: Paint) -> Result<(), CliError> {
-    match format {
-        PlainFormat::Json => output::json(answer),
-        PlainFormat::Yaml => output::yaml(answer),
-        PlainFormat::Table => {
-            let rows = answer["items"].as_array().map(|items| items.iter().map(row).collect()).unwrap_or_default();
-            let header = ["ID", "NAME", "ROLE", "SCOPE", "CREATED", "EXPIRES", "VALID"];
-            output::say(&table::render(&header, rows, paint))
-        }
-    }
+    let header = ["ID", "NAME", "ROLE", "SCOPE", "CREATED", "EXPIRES", "VALID"];
+    format.tell(answer, || table::of_items(answer, &header, row, paint))
 }
 
 fn row(token: &Value) -> Vec<Cell> {

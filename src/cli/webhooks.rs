@@ -9,7 +9,8 @@ use serde_json::{Map, Value, json};
 use super::client::Client;
 use super::connection::Connection;
 use super::error::CliError;
-use super::output::{self, PlainFormat};
+use super::look;
+use super::output::PlainFormat;
 use super::paint::Paint;
 use super::table::{self, Cell};
 
@@ -208,20 +209,19 @@ impl Desk {
         body.insert("url".into(), json!(url));
         let body = Value::Object(body);
         let made = self.client.post("/api/v1/webhooks", Some(&body), self.client.timeout()).await?.json;
-        match (self.format, made["secret"].as_str()) {
-            (PlainFormat::Table, Some(secret)) => {
+        self.format.tell(&made, || match made["secret"].as_str() {
+            Some(secret) => {
                 eprintln!("{name} is told from now on; what signs its messages is written this once:");
-                output::say(&format!("{secret}\n"))
+                format!("{secret}\n")
             }
-            (PlainFormat::Table, None) => Ok(()),
-            _ => self.whole(&made),
-        }
+            None => String::new(),
+        })
     }
 
     async fn set(&self, webhook: &str, body: &Value) -> Result<(), CliError> {
         let path = self.path(webhook, "").await?;
         let changed = self.client.put(&path, body).await?.json;
-        if self.format == PlainFormat::Table { Ok(()) } else { self.whole(&changed) }
+        self.format.tell(&changed, String::new)
     }
 
     async fn deliveries(&self, webhook: &str) -> Result<(), CliError> {
@@ -275,16 +275,16 @@ impl Desk {
     /// One try by hand; an error when it was not taken.
     async fn attempt(&self, path: &str) -> Result<(), CliError> {
         let attempt = self.client.post(path, None, PATIENCE).await?.json;
-        if self.format != PlainFormat::Table {
-            self.whole(&attempt)?;
+        let (event, status) = (text(&attempt, "event_id"), text(&attempt, "status"));
+        let delivered = attempt["outcome"] == "delivered";
+        self.format.tell(&attempt, || match delivered {
+            true => format!("{event} delivered: {status} after {} ms\n", attempt["duration_ms"]),
+            false => String::new(),
+        })?;
+        if delivered {
+            return Ok(());
         }
-        if attempt["outcome"] == "delivered" {
-            let (event, status, took) = (text(&attempt, "event_id"), text(&attempt, "status"), &attempt["duration_ms"]);
-            let told = format!("{event} delivered: {status} after {took} ms\n");
-            return if self.format == PlainFormat::Table { output::say(&told) } else { Ok(()) };
-        }
-        let what =
-            if attempt["event_type"] == "WEBHOOK_TEST" { "the test".to_owned() } else { text(&attempt, "event_id") };
+        let what = if attempt["event_type"] == "WEBHOOK_TEST" { "the test" } else { event.as_str() };
         let why = match attempt["status"].as_u64() {
             Some(status) => format!("{} ({status})", text(&attempt, "error")),
             None => text(&attempt, "error"),
@@ -302,29 +302,13 @@ impl Desk {
     }
 
     fn tell(&self, answer: &Value, header: &[&str], row: impl Fn(&Value) -> Vec<Cell>) -> Result<(), CliError> {
-        if self.format != PlainFormat::Table {
-            return self.whole(answer);
-        }
-        let rows = answer["items"].as_array().into_iter().flatten().map(row).collect();
-        output::say(&table::render(header, rows, self.paint))
-    }
-
-    fn whole(&self, answer: &Value) -> Result<(), CliError> {
-        match self.format {
-            PlainFormat::Yaml => output::yaml(answer),
-            PlainFormat::Json | PlainFormat::Table => output::json(answer),
-        }
+        self.format.tell(answer, || table::of_items(answer, header, row, self.paint))
     }
 }
 
 /// A field as people read it.
 fn text(of: &Value, field: &str) -> String {
-    match &of[field] {
-        Value::Null => "-".to_owned(),
-        Value::String(text) if text.is_empty() => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
+    look::text(of, &format!("/{field}"))
 }
 
 fn words(list: &Value) -> String {

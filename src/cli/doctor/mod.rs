@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::connection::Connection;
 use super::error::CliError;
-use super::output::{self, PlainFormat};
+use super::output::PlainFormat;
 use super::paint::Paint;
 use super::settings::SettingsArguments;
 use super::table::{self, Cell};
@@ -96,18 +96,14 @@ impl Finding {
 pub async fn run(arguments: DoctorArguments, paint: Paint) -> Result<(), CliError> {
     let mut found = looks::machine(&arguments).await;
     found.extend(looks::cluster(&arguments).await?);
-    let items = || json!({ "items": found.iter().map(Finding::json).collect::<Vec<_>>() });
-    match arguments.output {
-        PlainFormat::Json => output::json(&items())?,
-        PlainFormat::Yaml => output::yaml(&items())?,
-        PlainFormat::Table => {
-            let rows = found.iter().map(|finding| {
-                let verdict = Cell::verdict(finding.verdict.word(), finding.verdict != Verdict::Bad);
-                vec![verdict, Cell::text(&finding.what), Cell::text(&finding.told)]
-            });
-            output::say(&table::render(&["", "WHAT", "FOUND"], rows.collect(), paint))?;
-        }
-    }
+    let items = json!({ "items": found.iter().map(Finding::json).collect::<Vec<_>>() });
+    arguments.output.tell(&items, || {
+        let rows = found.iter().map(|finding| {
+            let verdict = Cell::verdict(finding.verdict.word(), finding.verdict != Verdict::Bad);
+            vec![verdict, Cell::text(&finding.what), Cell::text(&finding.told)]
+        });
+        table::render(&["", "WHAT", "FOUND"], rows.collect(), paint)
+    })?;
     match found.iter().filter(|finding| finding.verdict == Verdict::Bad).count() {
         0 => Ok(()),
         bad => Err(CliError::Partly(format!("{bad} of {} are bad", found.len()))),
