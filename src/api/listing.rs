@@ -1,13 +1,13 @@
-//! Lists of clusters: filters, order, pages and keysets. Everything comes from the board.
+//! Lists of clusters: filters, pages and keysets. Everything comes from the board.
 
-use std::{cmp::Ordering, str::FromStr};
+mod order;
 
 use fleetbeat_actors::{
     board::Entry,
     health::State,
     roll::{ClusterType, Environment, Platform},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
@@ -17,6 +17,7 @@ use super::{
     view::{ClusterView, Now},
 };
 use crate::{registration::validate, selector::Selector};
+use order::{Place, Sort, SortWord, Token};
 
 const MAX_PAGE: i64 = 100_000;
 const MAX_PAGE_SIZE: i64 = 100;
@@ -124,7 +125,7 @@ impl ListQuery {
         if keyset && (self.page.is_some() || self.page_size.is_some()) {
             parameters.wrong("limit", "page and page_size cannot be mixed with limit and continue");
         }
-        if self.r#continue.as_ref().is_some_and(|token| token.sort != self.sort.to_string()) {
+        if self.r#continue.as_ref().is_some_and(|token| !token.is_of(self.sort)) {
             parameters.wrong("continue", "belongs to a list of another order");
         }
     }
@@ -278,158 +279,4 @@ pub struct ClusterList {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub remaining: Option<usize>,
-}
-
-/// What to sort by.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum SortBy {
-    #[default]
-    Name,
-    State,
-    HealthScore,
-    CreatedAt,
-    UpdatedAt,
-    LastCheckAt,
-}
-
-/// Order of a list.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sort {
-    by: SortBy,
-    descending: bool,
-}
-
-/// Words of `sort`.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "describes `sort` in the OpenAPI document")]
-enum SortWord {
-    #[schema(rename = "name")]
-    Name,
-    #[schema(rename = "-name")]
-    NameDown,
-    #[schema(rename = "state")]
-    State,
-    #[schema(rename = "-state")]
-    StateDown,
-    #[schema(rename = "health_score")]
-    Score,
-    #[schema(rename = "-health_score")]
-    ScoreDown,
-    #[schema(rename = "created_at")]
-    Created,
-    #[schema(rename = "-created_at")]
-    CreatedDown,
-    #[schema(rename = "updated_at")]
-    Updated,
-    #[schema(rename = "-updated_at")]
-    UpdatedDown,
-    #[schema(rename = "last_check_at")]
-    Checked,
-    #[schema(rename = "-last_check_at")]
-    CheckedDown,
-}
-
-const SORT_WORDS: [(&str, SortBy); 6] = [
-    ("name", SortBy::Name),
-    ("state", SortBy::State),
-    ("health_score", SortBy::HealthScore),
-    ("created_at", SortBy::CreatedAt),
-    ("updated_at", SortBy::UpdatedAt),
-    ("last_check_at", SortBy::LastCheckAt),
-];
-
-impl FromStr for Sort {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (word, descending) = text.strip_prefix('-').map_or((text, false), |word| (word, true));
-        let found = SORT_WORDS.iter().find(|(known, _)| *known == word);
-        let known = || SORT_WORDS.map(|(known, _)| known).join(", ");
-        found.map(|(_, by)| Self { by: *by, descending }).ok_or_else(|| format!("must be one of {} (or -…)", known()))
-    }
-}
-
-impl std::fmt::Display for Sort {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let word = SORT_WORDS.iter().find(|(_, by)| *by == self.by).map_or("name", |(word, _)| word);
-        write!(f, "{}{word}", if self.descending { "-" } else { "" })
-    }
-}
-
-/// A cluster's place in an order: its key, then its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
-    key: i64,
-    name: String,
-    names_descend: bool,
-}
-
-impl Place {
-    fn of(entry: &Entry, sort: Sort) -> Self {
-        let key = match sort.by {
-            SortBy::Name => 0,
-            SortBy::State => entry.status.state as i64,
-            SortBy::HealthScore => i64::from(entry.status.health_score),
-            SortBy::CreatedAt => entry.cluster.created_at.timestamp_micros(),
-            SortBy::UpdatedAt => entry.cluster.updated_at.timestamp_micros(),
-            SortBy::LastCheckAt => entry.status.last_check_at.map_or(0, |at| at.timestamp_micros()),
-        };
-        Self::new(if sort.descending { -key } else { key }, entry.cluster.name.clone(), sort)
-    }
-
-    fn new(key: i64, name: String, sort: Sort) -> Self {
-        Self { key, name, names_descend: sort.by == SortBy::Name && sort.descending }
-    }
-}
-
-impl Ord for Place {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let names = self.name.cmp(&other.name);
-        self.key.cmp(&other.key).then(if self.names_descend { names.reverse() } else { names })
-    }
-}
-
-impl PartialOrd for Place {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-/// Where a keyset list goes on: after a place. Opaque on the wire (hex of JSON).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Token {
-    sort: String,
-    key: i64,
-    name: String,
-}
-
-impl Token {
-    fn after(entry: &Entry, sort: Sort) -> Self {
-        let place = Place::of(entry, sort);
-        Self { sort: sort.to_string(), key: place.key, name: place.name }
-    }
-
-    fn place(&self, sort: Sort) -> Place {
-        Place::new(self.key, self.name.clone(), sort)
-    }
-}
-
-impl std::fmt::Display for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let json = serde_json::to_vec(self).map_err(|_| std::fmt::Error)?;
-        json.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl FromStr for Token {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "is not a token of this list";
-        if text.len() > 1_024 || text.len() % 2 == 1 || !text.is_ascii() {
-            return Err(wrong);
-        }
-        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).map_err(|_| wrong);
-        let json: Vec<u8> = (0..text.len()).step_by(2).map(byte).collect::<Result<_, _>>()?;
-        serde_json::from_slice(&json).map_err(|_| wrong)
-    }
 }

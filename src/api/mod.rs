@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod clusters;
+mod conditions;
 mod context;
 mod credentials;
 mod discovery;
