@@ -96,6 +96,18 @@ async fn load(roll: &dyn Roll) -> Result<Vec<Enrolled>, StoreError> {
     Ok(fleet)
 }
 
+/// Publishes what was not published yet, and all that comes.
+async fn fanout(
+    publisher: Arc<dyn Publisher>,
+    log: Arc<dyn EventLog>,
+    outbox: &Arc<Outbox>,
+    meters: &Arc<Meters>,
+) -> Result<Fanout, StartError> {
+    let position = log.published().await?;
+    let (outbox, meters) = (Arc::clone(outbox), Arc::clone(meters));
+    Ok(Fanout::spawn(FanoutArguments { position, outbox, log, publisher, meters }).await?)
+}
+
 impl Engine {
     /// Loads the fleet, puts it on the board and starts every actor.
     ///
@@ -116,16 +128,7 @@ impl Engine {
         })
         .await?;
         let fanout = match parts.publisher {
-            Some(publisher) => Some(
-                Fanout::spawn(FanoutArguments {
-                    position: parts.log.published().await?,
-                    outbox: Arc::clone(&outbox),
-                    log: parts.log,
-                    publisher,
-                    meters: Arc::clone(&meters),
-                })
-                .await?,
-            ),
+            Some(publisher) => Some(fanout(publisher, parts.log, &outbox, &meters).await?),
             None => None,
         };
         let board = Arc::new(Board::default());

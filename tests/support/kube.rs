@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::process::{Running, Scratch, free_port, tail};
+use super::process::{Running, Scratch, at_the_mercy_of_tests, free_port, tail};
 use super::tls::Authority;
 use super::waiting::eventually;
 
@@ -223,36 +223,9 @@ impl KubeApiserver {
         connection.read_to_end(&mut answer).await?;
         Ok(String::from_utf8_lossy(&answer).into_owned())
     }
-
-    /// What it logged.
-    pub fn log(&self) -> String {
-        self.running.as_ref().map(Running::log).unwrap_or_default()
-    }
-
-    /// SIGSTOP: it accepts connections and never answers.
-    pub fn pause(&mut self) {
-        self.running().pause();
-    }
-
-    /// SIGCONT.
-    pub fn resume(&mut self) {
-        self.running().resume();
-    }
-
-    /// SIGKILL; etcd stays.
-    pub fn kill(&mut self) {
-        self.running().kill();
-    }
-
-    /// An orderly shutdown; etcd stays.
-    pub async fn stop(&mut self) {
-        self.running().end(Signal::TERM, Duration::from_secs(30)).await;
-    }
-
-    fn running(&mut self) -> &mut Running {
-        self.running.as_mut().expect("started in the constructor")
-    }
 }
+
+at_the_mercy_of_tests!(KubeApiserver, TERM, 30);
 
 fn start_etcd(scratch: &Scratch, port: u16) -> Running {
     let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{}", free_port()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::process::{Running, Scratch, free_port, is_root, tail};
+use super::process::{Running, Scratch, at_the_mercy_of_tests, free_port, is_root, tail};
 use super::tls::Authority;
 use super::waiting::eventually;
 
@@ -120,39 +120,12 @@ impl Postgres {
         connection.close().await.unwrap();
     }
 
-    /// What it logged.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(self.log_file()).unwrap_or_default()).into_owned()
-    }
-
-    /// SIGSTOP: connections stay open and nothing answers.
-    pub fn pause(&mut self) {
-        self.running().pause();
-    }
-
-    /// SIGCONT.
-    pub fn resume(&mut self) {
-        self.running().resume();
-    }
-
-    /// SIGKILL for the server and all its backends.
-    pub fn kill(&mut self) {
-        self.running().kill();
-    }
-
-    /// An orderly, fast shutdown.
-    pub async fn stop(&mut self) {
-        self.running().end(Signal::INT, Duration::from_secs(20)).await;
-    }
-
-    fn running(&mut self) -> &mut Running {
-        self.running.as_mut().expect("started in every constructor")
-    }
-
     fn log_file(&self) -> PathBuf {
         self.scratch.path().join("log")
     }
 }
+
+at_the_mercy_of_tests!(Postgres, INT, 20);
 
 const SETTINGS: [&str; 7] = [
     "listen_addresses=127.0.0.1",

@@ -17,6 +17,43 @@ const FIRST_PORT: u16 = 20_000;
 const PORTS: u16 = 12_000;
 const SCRATCH_PREFIX: &str = "fleetbeat-test-";
 
+/// What a test does to a server whose process is in its field `running`. `$end` asks it to stop, which it does in `$seconds`.
+macro_rules! at_the_mercy_of_tests {
+    ($server:ty, $end:ident, $seconds:literal) => {
+        impl $server {
+            /// What it logged.
+            pub fn log(&self) -> String {
+                self.running.as_ref().map(Running::log).unwrap_or_default()
+            }
+
+            /// SIGSTOP: connections stay open and nothing answers.
+            pub fn pause(&mut self) {
+                self.running().pause();
+            }
+
+            /// SIGCONT.
+            pub fn resume(&mut self) {
+                self.running().resume();
+            }
+
+            /// SIGKILL, for it and its children.
+            pub fn kill(&mut self) {
+                self.running().kill();
+            }
+
+            /// An orderly shutdown.
+            pub async fn stop(&mut self) {
+                self.running().end(Signal::$end, Duration::from_secs($seconds)).await;
+            }
+
+            fn running(&mut self) -> &mut Running {
+                self.running.as_mut().expect("started in every constructor")
+            }
+        }
+    };
+}
+pub(super) use at_the_mercy_of_tests;
+
 /// A child process, killed (with its own children) when dropped and by the kernel when the test process dies.
 pub struct Running {
     child: Child,

@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::http::Client;
-use super::process::{Running, Scratch, free_port, tail};
+use super::process::{Running, Scratch, at_the_mercy_of_tests, free_port, tail};
 use super::waiting::eventually;
 
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
@@ -87,36 +87,9 @@ impl Prometheus {
         let alerts = answer["data"]["alerts"].as_array().cloned().unwrap_or_default();
         alerts.into_iter().filter(|alert| alert["state"] == "firing").map(|alert| alert["labels"].clone()).collect()
     }
-
-    /// What it logged.
-    pub fn log(&self) -> String {
-        self.running.as_ref().map(Running::log).unwrap_or_default()
-    }
-
-    /// SIGSTOP: it accepts connections and never answers.
-    pub fn pause(&mut self) {
-        self.running().pause();
-    }
-
-    /// SIGCONT.
-    pub fn resume(&mut self) {
-        self.running().resume();
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.running().kill();
-    }
-
-    /// An orderly shutdown.
-    pub async fn stop(&mut self) {
-        self.running().end(Signal::TERM, Duration::from_secs(20)).await;
-    }
-
-    fn running(&mut self) -> &mut Running {
-        self.running.as_mut().expect("started in every constructor")
-    }
 }
+
+at_the_mercy_of_tests!(Prometheus, TERM, 20);
 
 /// What `promtool check metrics` finds wrong with a metrics page; empty when it finds nothing.
 pub fn check_metrics(page: &str) -> String {

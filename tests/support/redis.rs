@@ -8,7 +8,7 @@ use fred::prelude::*;
 use fred::types::config::{TlsConfig, TlsConnector, TlsHostMapping};
 use rustix::process::Signal;
 
-use super::process::{Running, Scratch, free_port, tail};
+use super::process::{Running, Scratch, at_the_mercy_of_tests, free_port, tail};
 use super::tls::{Authority, trusting};
 use super::waiting::eventually;
 
@@ -138,36 +138,9 @@ impl Redis {
         }
         config
     }
-
-    /// What it logged.
-    pub fn log(&self) -> String {
-        self.running.as_ref().map(Running::log).unwrap_or_default()
-    }
-
-    /// SIGSTOP: connections stay open and nothing answers.
-    pub fn pause(&mut self) {
-        self.running().pause();
-    }
-
-    /// SIGCONT.
-    pub fn resume(&mut self) {
-        self.running().resume();
-    }
-
-    /// SIGKILL.
-    pub fn kill(&mut self) {
-        self.running().kill();
-    }
-
-    /// An orderly shutdown.
-    pub async fn stop(&mut self) {
-        self.running().end(Signal::TERM, Duration::from_secs(10)).await;
-    }
-
-    fn running(&mut self) -> &mut Running {
-        self.running.as_mut().expect("started in every constructor")
-    }
 }
+
+at_the_mercy_of_tests!(Redis, TERM, 10);
 
 fn connector(ca_file: &Path) -> TlsConnector {
     use rustls_pki_types::pem::PemObject;
