@@ -36,6 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const LOG_RETRY: Duration = Duration::from_secs(1);
 /// Events sent as one chunk.
 const CHUNK: usize = 128;
+/// Whoever leaves behind what it did not take for this long was too slow. The listener cuts off who takes nothing at all.
+const SLOW: Duration = Duration::from_secs(5);
 
 /// The route; it never ends by a deadline.
 pub fn routes() -> Routes {
@@ -89,12 +91,16 @@ async fn stream_events(
         stopping: api.stopping.clone(),
         greeted: false,
         pause: Instant::now(),
+        handed: None,
         seen,
         place,
         api,
     };
     let chunks = futures_util::stream::unfold(follower, |mut follower| async move {
+        // Whoever asks for more took what came before.
+        follower.handed = None;
         let chunk = follower.next().await?;
+        follower.handed = Some(Instant::now());
         Some((Ok::<_, Infallible>(chunk), follower))
     });
     Ok(as_event_stream(Body::from_stream(chunks)))
@@ -164,7 +170,17 @@ struct Follower {
     greeted: bool,
     /// Nothing is sent before.
     pause: Instant,
+    /// When it was given something that it did not take yet.
+    handed: Option<Instant>,
     place: Place,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if self.handed.is_some_and(|since| since.elapsed() >= SLOW) {
+            self.place.too_slow();
+        }
+    }
 }
 
 impl Follower {

@@ -124,3 +124,23 @@ async fn a_log_longer_than_memory_is_read_from_the_store() {
         stream.next().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_leaves_behind_what_it_was_given_was_too_slow_and_one_that_just_leaves_was_not() {
+    let house = House::build().await;
+    let path = "/api/v1/events/stream?event_type=CLUSTER_REGISTERED";
+    let (mut quick, mut slow) = (Reader::open(&house, path, &[]).await, Reader::open(&house, path, &[]).await);
+    house.register("told-1").await;
+    assert_eq!(
+        (quick.next().await.1["sequence"].clone(), slow.next().await.1["sequence"].clone()),
+        (json!(1), json!(1))
+    );
+    let dropped = async || house.get("/api/v1/streaming/status").await.json()["clients_dropped"].clone();
+    // The quick one waits for more while the other takes nothing.
+    let waited = tokio::time::timeout(Duration::from_millis(5_200), quick.next()).await;
+    assert!(waited.is_err(), "nothing else happened");
+    drop(quick);
+    assert_eq!(dropped().await, 0);
+    drop(slow);
+    assert_eq!(dropped().await, 1);
+}
