@@ -45,8 +45,9 @@ export const changing = (world) => describe('changing the fleet', () => {
 
   test('a cluster is silenced from its page, shows it, and is heard of again after its silence was ended', async () => {
     const { product } = world;
-    await product.api('/api/v1/clusters', { method: 'POST', body: { name: NAME, api_server_url: 'https://127.0.0.1:1' } });
+    await product.api('/api/v1/clusters', { method: 'POST', body: { name: NAME, api_server_url: 'https://127.0.0.1:1', source: 'capi:moon/labs/one' } });
     const page = await visit(world.browser, `${product.url}/clusters/${NAME}`);
+    await page.locator('dl.facts [data-source]', { hasText: /^capi:moon\/labs\/one$/ }).waitFor();
     await page.getByRole('link', { name: 'Silence', exact: true }).click();
     await page.waitForURL(`**/silences?cluster=${NAME}`);
     await page.getByRole('button', { name: 'Silence', exact: true }).click();

@@ -8,7 +8,7 @@ use crate::cli::paint::Paint;
 use crate::cli::table::{self, Cell};
 
 const HEADER: [&str; 9] = ["NAME", "TYPE", "ENVIRONMENT", "REGION", "STATE", "SCORE", "SINCE", "LAST CHECK", "REASON"];
-const MORE: [&str; 6] = ["CONNECTIVITY", "LATENCY", "PLATFORM", "API SERVER", "LABELS", "ID"];
+const MORE: [&str; 7] = ["CONNECTIVITY", "LATENCY", "PLATFORM", "API SERVER", "SOURCE", "LABELS", "ID"];
 
 /// The table.
 pub fn render(clusters: &[Value], now: Option<DateTime<Utc>>, wide: bool, paint: Paint) -> String {
@@ -64,6 +64,7 @@ fn more(cluster: &Value) -> Vec<Cell> {
         Cell::number(latency),
         text("/platform"),
         text("/api_server_url"),
+        text("/source"),
         Cell::text(look::labels(cluster)),
         text("/id"),
     ]
