@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use axum::{Json, extract::State, http::StatusCode};
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::health::Endpoint;
+use fleetbeat_actors::{
+    health::{Cause, Endpoint},
+    roll::ClusterId,
+};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +25,7 @@ use crate::{
     audit::Action,
     credentials::{Credential, Part},
     discovery::{Lacking, Permissions},
-    registration::{CredentialError, Given, Proven, Upload, Verdict, WriteError, details},
+    registration::{Became, CredentialError, Given, Proven, Terms, Upload, Verdict, WriteError},
 };
 
 /// The routes, which wait for the cluster.
@@ -67,21 +70,43 @@ pub struct CredentialUpload {
 /// Parameters of an upload.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Force {
+struct UploadTerms {
     /// Store credentials even if the cluster refuses them or cannot be reached.
     force: Option<bool>,
+    /// Try them, and store nothing.
+    dry_run: Option<bool>,
 }
 
-impl FromParameters for Force {
+/// Parameters of a rotation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct RotationTerms {
+    /// Store credentials even if the cluster refuses them or cannot be reached.
+    force: Option<bool>,
+    /// Try them, and store nothing.
+    dry_run: Option<bool>,
+    /// Neither try nor store what is stored already (`unchanged`), nor an older token of the same service account (`kept`).
+    if_changed: Option<bool>,
+}
+
+impl FromParameters for UploadTerms {
     fn read(parameters: &mut Parameters) -> Self {
-        Self { force: parameters.boolean("force") }
+        Self { force: parameters.boolean("force"), dry_run: parameters.boolean("dry_run") }
+    }
+}
+
+impl FromParameters for RotationTerms {
+    fn read(parameters: &mut Parameters) -> Self {
+        let UploadTerms { force, dry_run } = UploadTerms::read(parameters);
+        Self { force, dry_run, if_changed: parameters.boolean("if_changed") }
     }
 }
 
 /// What became of credentials.
 #[derive(Serialize, ToSchema)]
 struct CredentialStatus {
-    /// `stored`, `rotated`, `valid` or `invalid`; `unknown` when nobody could be asked.
+    /// `stored`, `rotated`, `unchanged` or `kept`, of a dry run what it would be; `valid`, `invalid`, or `unknown` when nobody
+    /// could be asked.
     #[schema(value_type = String)]
     status: &'static str,
     /// `success`, `failed` or `skipped` for every endpoint of the cluster.
@@ -98,10 +123,15 @@ struct CredentialStatus {
 }
 
 impl CredentialStatus {
-    /// With what the account may not do, where the API server accepts it.
+    /// With what the account may not do, where the API server knows it.
     async fn reviewed(api: &ApiState, status: &'static str, proven: &Proven) -> Self {
-        let accepted = proven.verdicts.contains(&(Endpoint::ApiServer, Verdict::Success));
-        let found = if accepted { api.discoverer.permissions(proven.entry.cluster.id).await } else { None };
+        let is_known = |verdict: &Verdict| match verdict {
+            Verdict::Success => true,
+            Verdict::Failed(failure) => failure.cause == Cause::Forbidden,
+            Verdict::NotRun(_) | Verdict::Skipped => false,
+        };
+        let known = proven.verdicts.iter().any(|(kind, verdict)| *kind == Endpoint::ApiServer && is_known(verdict));
+        let found = if known { api.discoverer.permissions(proven.entry.cluster.id).await } else { None };
         let lacking_permissions = match found {
             Some(Permissions::Known(lacking)) => Some(lacking),
             Some(Permissions::Unknown(_)) | None => None,
@@ -196,39 +226,64 @@ async fn get_credentials(
 
 /// Stores credentials in place of all there were, after trying them on the cluster.
 #[utoipa::path(post, path = "/api/v1/clusters/{id}/credentials", tag = "credentials", request_body = CredentialUpload,
-    params(("id" = uuid::Uuid, Path, description = "Cluster id"), Force), responses(
+    params(("id" = uuid::Uuid, Path, description = "Cluster id"), UploadTerms), responses(
     (status = 200, description = "Stored", body = CredentialStatus), Always, OneCluster, WithBody, NeedsStore))]
 async fn upload_credentials(
     State(api): State<ApiState>,
     seen: Seen,
     Id(id): Id,
-    Params(query): Params<Force>,
+    Params(query): Params<UploadTerms>,
     JsonObject(body): JsonObject,
 ) -> Result<Json<CredentialStatus>, ApiError> {
     seen.get(id)?;
     let given = Given::read(body, false).map_err(ApiError::credentials_invalid)?;
-    let proven = api.registration.upload(id, given, Upload::Whole, query.force.unwrap_or(false), seen.author()).await?;
-    Ok(Json(CredentialStatus::reviewed(&api, "stored", &proven).await))
+    let [force, dry_run] = [query.force, query.dry_run].map(Option::unwrap_or_default);
+    put(&api, &seen, id, given, Upload::Whole, Terms { force, dry_run, if_changed: false }).await
 }
 
 /// Replaces the credentials that the body carries. The new ones are proven first; until then, and when they are refused,
 /// the old ones stay in use.
 #[utoipa::path(post, path = "/api/v1/clusters/{id}/credentials/rotate", tag = "credentials",
     request_body = CredentialUpload,
-    params(("id" = uuid::Uuid, Path, description = "Cluster id"), Force), responses(
+    params(("id" = uuid::Uuid, Path, description = "Cluster id"), RotationTerms), responses(
     (status = 200, description = "Replaced", body = CredentialStatus), Always, OneCluster, WithBody, NeedsStore))]
 async fn rotate_credentials(
     State(api): State<ApiState>,
     seen: Seen,
     Id(id): Id,
-    Params(query): Params<Force>,
+    Params(query): Params<RotationTerms>,
     JsonObject(body): JsonObject,
 ) -> Result<Json<CredentialStatus>, ApiError> {
     seen.get(id)?;
     let given = Given::read(body, true).map_err(ApiError::credentials_invalid)?;
-    let proven =
-        api.registration.upload(id, given, Upload::Rotation, query.force.unwrap_or(false), seen.author()).await?;
-    Ok(Json(CredentialStatus::reviewed(&api, "rotated", &proven).await))
+    let [force, dry_run, if_changed] = [query.force, query.dry_run, query.if_changed].map(Option::unwrap_or_default);
+    put(&api, &seen, id, given, Upload::Rotation, Terms { force, dry_run, if_changed }).await
+}
+
+/// Tries and stores what was given, and says what became of it.
+async fn put(
+    api: &ApiState,
+    seen: &Seen,
+    id: ClusterId,
+    given: Given,
+    upload: Upload,
+    terms: Terms,
+) -> Result<Json<CredentialStatus>, ApiError> {
+    let (proven, became) = api.registration.upload(id, given, upload, terms, seen.author()).await?;
+    let status = match (became, upload) {
+        (Became::Stored, Upload::Whole) => "stored",
+        (Became::Stored, Upload::Rotation) => "rotated",
+        (Became::Same, _) => "unchanged",
+        (Became::Older, _) => "kept",
+    };
+    if !terms.dry_run {
+        return Ok(Json(CredentialStatus::reviewed(api, status, &proven).await));
+    }
+    let answer = CredentialStatus::of(status, &proven);
+    let entry = api.journal.entry(&seen.origin, Action::CredentialsValidate).of_cluster(id);
+    let entry = entry.with("dry_run", json!(status)).with("validation", json!(answer.validation));
+    api.journal.tell(entry.of_object(&proven.entry.cluster.name)).await.map_err(ApiError::of_reading)?;
+    Ok(Json(answer))
 }
 
 /// Tries the stored credentials on the cluster, over new connections.
@@ -276,12 +331,12 @@ impl From<CredentialError> for ApiError {
     fn from(error: CredentialError) -> Self {
         match error {
             CredentialError::Write(WriteError::Changed) => {
-                let message = "The cluster moved while its credentials were tried; try again";
+                let message = "The cluster or its credentials were changed while these were tried; try again";
                 Self::unreachable(message)
             }
             CredentialError::Write(error) => error.into(),
             CredentialError::Unusable(invalid) => Self::credentials_invalid(invalid),
-            CredentialError::Refused(refused) => Self::credentials_refused(details(&refused)),
+            CredentialError::Refused(refused) => Self::credentials_refused(refused),
             CredentialError::Unreachable(verdicts) => {
                 let cause = |(endpoint, verdict): &(Endpoint, Verdict)| match verdict {
                     Verdict::Failed(failure) => Some(format!("{}: {failure}", endpoint.title())),

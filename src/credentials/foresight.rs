@@ -73,6 +73,7 @@ impl Foresight {
         let serving = self.vault.serving_ends(cluster.id).into_iter();
         ends.extend(serving.map(|(endpoint, at)| end(endpoint, ExpiryKind::ServingCertificate)(at)));
         ends.sort_by_key(|end| (end.at, end.endpoint, end.kind));
+        ends.dedup();
         ends
     }
 

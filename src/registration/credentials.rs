@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use fleetbeat_actors::{
     board::Entry,
     event::{EventDraft, EventType},
@@ -14,8 +14,8 @@ use serde_json::json;
 
 use super::{
     error::WriteError,
-    given::Given,
     invalid::{Detail, Invalid},
+    upload::Upload,
     write::{Registration, detached},
 };
 use crate::{
@@ -27,15 +27,6 @@ use crate::{
 
 /// What a proof may take beyond the cluster's own deadline: waiting for permits.
 const PROOF_SLACK: Duration = Duration::from_secs(10);
-
-/// How an upload meets what is stored already.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Upload {
-    /// It replaces everything.
-    Whole,
-    /// It replaces the parts it carries, of credentials that there are.
-    Rotation,
-}
 
 /// What a proof found for one endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,17 +42,17 @@ pub enum Verdict {
 }
 
 /// What is done to stored credentials, and for whom.
-struct Deed {
-    kind: DeedKind,
+pub(super) struct Deed {
+    pub(super) kind: DeedKind,
     /// Would it have been done even if the cluster had refused them?
-    forced: bool,
-    by: Author,
+    pub(super) forced: bool,
+    pub(super) by: Author,
     /// Only if this version is still the stored one.
-    replaces: Option<u64>,
+    pub(super) replaces: Option<u64>,
 }
 
 #[derive(Clone, Copy)]
-enum DeedKind {
+pub(super) enum DeedKind {
     Upload(Upload),
     Renew,
     Delete,
@@ -117,9 +108,9 @@ pub enum CredentialError {
     /// What was given cannot be used.
     #[error(transparent)]
     Unusable(#[from] Invalid),
-    /// The cluster refuses them.
+    /// The cluster refuses them; for each endpoint, why.
     #[error("the cluster refuses the credentials")]
-    Refused(Vec<(Endpoint, Failure)>),
+    Refused(Vec<Detail>),
     /// The cluster could not be asked.
     #[error("the cluster cannot be reached")]
     Unreachable(Vec<(Endpoint, Verdict)>),
@@ -136,39 +127,6 @@ impl Proven {
 }
 
 impl Registration {
-    /// Tries what was given on the live cluster and stores it. What is refused is stored with `force` only.
-    ///
-    /// # Errors
-    /// Any [`CredentialError`]; nothing was stored then.
-    pub async fn upload(
-        self: &Arc<Self>,
-        id: ClusterId,
-        given: Given,
-        upload: Upload,
-        force: bool,
-        by: Author,
-    ) -> Result<Proven, CredentialError> {
-        let entry = self.board.get(id).ok_or(WriteError::NotFound(id))?;
-        let stored = match upload {
-            Upload::Whole => Credential::default(),
-            Upload::Rotation => (*self.stored(id)?).clone(),
-        };
-        let parts = given.bind(&entry.cluster, force)?;
-        let candidate = parts.iter().fold(stored, |all, (kind, part)| all.with(*kind, Arc::clone(part)));
-        let new: Vec<Endpoint> = parts.iter().map(|(kind, _)| *kind).collect();
-        let proven = self.prove(entry, Arc::new(candidate), &new).await;
-        if !force {
-            proven.judge()?;
-        }
-        let gone = match upload {
-            Upload::Whole => Endpoint::ALL.into_iter().filter(|kind| !new.contains(kind)).collect(),
-            Upload::Rotation => Vec::new(),
-        };
-        let deed = Deed { kind: DeedKind::Upload(upload), forced: force, by, replaces: None };
-        self.write_credentials(id, Change { put: parts, gone }, deed).await?;
-        Ok(proven)
-    }
-
     /// Puts a new token of the same service account in place of the one in `old`, after proving it. False when others
     /// have replaced the credentials meanwhile.
     ///
@@ -184,7 +142,7 @@ impl Registration {
         let part = old.part(Endpoint::ApiServer).ok_or(CredentialError::NotFound(id))?;
         let part = Arc::new(Part { token: Some(token), ..(**part).clone() });
         let candidate = (**old).clone().with(Endpoint::ApiServer, Arc::clone(&part));
-        self.prove(entry, Arc::new(candidate), &[Endpoint::ApiServer]).await.judge()?;
+        self.prove(entry, Arc::new(candidate), &[Endpoint::ApiServer]).await.judge(self.now())?;
         let change = Change { put: vec![(Endpoint::ApiServer, part)], gone: Vec::new() };
         let (by, replaces) = (Author::system("renewal"), Some(old.version));
         let deed = Deed { kind: DeedKind::Renew, forced: false, by, replaces };
@@ -233,7 +191,7 @@ impl Registration {
         }
     }
 
-    async fn prove(&self, entry: Entry, credential: Arc<Credential>, kinds: &[Endpoint]) -> Proven {
+    pub(super) async fn prove(&self, entry: Entry, credential: Arc<Credential>, kinds: &[Endpoint]) -> Proven {
         let target = Arc::new(self.policy.target(Arc::clone(&entry.cluster)));
         let patience = target.cadence.deadline + target.cadence.recheck_delay + PROOF_SLACK;
         let proof = self.vault.prove(target, Arc::clone(&credential));
@@ -246,7 +204,12 @@ impl Registration {
         Proven { entry, credential, verdicts: verdicts.collect() }
     }
 
-    async fn write_credentials(self: &Arc<Self>, id: ClusterId, change: Change, deed: Deed) -> Result<(), WriteError> {
+    pub(super) async fn write_credentials(
+        self: &Arc<Self>,
+        id: ClusterId,
+        change: Change,
+        deed: Deed,
+    ) -> Result<(), WriteError> {
         let this = Arc::clone(self);
         detached(async move { this.write_credentials_now(id, change, &deed).await }).await?;
         self.check_soon(id);
@@ -321,7 +284,7 @@ impl Registration {
 
 impl Proven {
     /// May they be stored?
-    fn judge(&self) -> Result<(), CredentialError> {
+    pub(super) fn judge(&self, now: DateTime<Utc>) -> Result<(), CredentialError> {
         let failed = self.verdicts.iter().filter_map(|(kind, verdict)| match verdict {
             Verdict::Failed(failure) => Some((*kind, *failure)),
             Verdict::Success | Verdict::NotRun(_) | Verdict::Skipped => None,
@@ -329,9 +292,25 @@ impl Proven {
         let failed: Vec<(Endpoint, Failure)> = failed.collect();
         let refused: Vec<_> = failed.iter().copied().filter(|(_, failure)| refuses(failure.cause)).collect();
         if !refused.is_empty() {
-            return Err(CredentialError::Refused(refused));
+            let detail =
+                |(kind, failure): (Endpoint, Failure)| Detail::new(kind.as_str(), self.told(kind, failure, now));
+            return Err(CredentialError::Refused(refused.into_iter().map(detail).collect()));
         }
         if self.holds() { Ok(()) } else { Err(CredentialError::Unreachable(self.verdicts.clone())) }
+    }
+}
+
+impl Proven {
+    /// Why an endpoint refuses, with what would help.
+    fn told(&self, kind: Endpoint, failure: Failure, now: DateTime<Utc>) -> String {
+        let end = self.credential.part(kind).and_then(|part| part.expiries().identity()).filter(|end| *end <= now);
+        match (failure.cause, kind, end) {
+            (Cause::Unauthorized, _, Some(end)) => {
+                format!("{failure}: they ended at {}", end.to_rfc3339_opts(SecondsFormat::Secs, true))
+            }
+            (Cause::Forbidden, Endpoint::ApiServer, _) => format!("{failure}: checks list namespaces"),
+            _ => failure.to_string(),
+        }
     }
 }
 
@@ -360,9 +339,4 @@ impl Verdict {
             None => Self::Skipped,
         }
     }
-}
-
-/// What a caller is told of endpoints that refuse.
-pub fn details(refused: &[(Endpoint, Failure)]) -> Vec<Detail> {
-    refused.iter().map(|(kind, failure)| Detail::new(kind.as_str(), failure.to_string())).collect()
 }

@@ -125,22 +125,29 @@ async fn argo_cd_s_clusters_come_with_their_credentials_and_are_found_again() {
     assert_eq!(cluster["labels"], json!({ "team": "core" }));
     assert!(place("source").starts_with("argocd:") && place("source").ends_with("/argocd/a"), "{cluster}");
     house.desk.until("prod-east", "ONLINE").await;
+    for shown in [&["clusters", "describe", "prod-east"][..], &["clusters", "list", "-o", "wide"]] {
+        let said = house.desk.ask(shown).expect(0).out;
+        assert!(said.contains(&place("source")), "{said}");
+    }
 
     let again = house.import("argocd", &[]).expect(1);
-    assert_eq!(became(&again)[..3], ["prod-east unchanged kept", "by-aws unchanged none", "by-program unchanged none"]);
-    assert_eq!(became(&house.import("argocd", &["--dry-run"]).expect(1))[0], "prod-east unchanged would be tried");
+    assert_eq!(
+        became(&again)[..3],
+        ["prod-east unchanged unchanged", "by-aws unchanged none", "by-program unchanged none"]
+    );
+    assert_eq!(became(&house.import("argocd", &["--dry-run"]).expect(1))[0], "prod-east unchanged unchanged");
 
     // Renamed there, labelled here: the same cluster, with both.
     let path = format!("/api/v1/clusters/{}", place("id"));
     let labels = json!({ "labels": { "team": "core", "mine": "1" } });
     house.desk.product.client().put(&path, &labels).await.expect(200);
     house.put_argo("PUT", "a", "Prod West", &url, &config).await;
-    assert_eq!(became(&house.import("argocd", &["--dry-run"]).expect(1))[0], "prod-east would change would be tried");
-    assert_eq!(became(&house.import("argocd", &[]).expect(1))[0], "prod-east updated kept");
+    assert_eq!(became(&house.import("argocd", &["--dry-run"]).expect(1))[0], "prod-east would change unchanged");
+    assert_eq!(became(&house.import("argocd", &[]).expect(1))[0], "prod-east updated unchanged");
     let after = house.cluster("prod-east");
     assert_eq!((&after["display_name"], &after["id"]), (&json!("Prod West"), &cluster["id"]));
     assert_eq!(after["labels"], json!({ "team": "core", "mine": "1" }));
-    assert_eq!(became(&house.import("argocd", &[]).expect(1))[0], "prod-east unchanged kept");
+    assert_eq!(became(&house.import("argocd", &[]).expect(1))[0], "prod-east unchanged unchanged");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -156,7 +163,7 @@ async fn cluster_api_s_kubeconfigs_are_read_strictly_and_a_name_from_elsewhere_i
     assert_eq!(became(&done), ["edge created stored", "runs failed -"]);
     assert!(why(&done, "runs").contains("users[0].user.exec"), "{}", why(&done, "runs"));
     assert!(house.cluster("edge")["source"].as_str().unwrap().ends_with("/clusters/edge"));
-    assert_eq!(became(&house.import("capi", &[]).expect(1))[0], "edge unchanged kept");
+    assert_eq!(became(&house.import("capi", &[]).expect(1))[0], "edge unchanged unchanged");
 
     // Argo CD has one of that name too: whose is it?
     house.put_argo("POST", "x", "edge", &house.hub.url(), &house.argo_config()).await;
@@ -179,6 +186,76 @@ async fn cluster_api_s_kubeconfigs_are_read_strictly_and_a_name_from_elsewhere_i
     ask(&away, &[]).expect(4);
     ask("/nowhere/at/all", &[]).expect(2);
     ask(&config, &["--context", "nobody"]).expect(2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_that_were_rotated_on_the_hub_are_proven_and_taken() {
+    let Some(house) = House::open().await else { return };
+    let (url, config) = (house.hub.url(), house.argo_config());
+    house.put_argo("POST", "a", "spoke", &url, &config).await;
+    assert_eq!(became(&house.import("argocd", &[]).expect(0)), ["spoke created stored"]);
+    let id = house.cluster("spoke")["id"].as_str().unwrap().to_owned();
+    let client = house.desk.product.client();
+    let has = async |kind: &str| {
+        let path = format!("/api/v1/clusters/{id}/credentials");
+        client.get(&path).await.expect(200).json()["endpoints"][0][kind] == true
+    };
+    let audit = async |action: &str| {
+        let rows = client.get(&format!("/api/v1/audit?action={action}&outcome=succeeded")).await.expect(200).json();
+        rows["items"].as_array().unwrap().len()
+    };
+
+    // Another kind of credential there: rehearsed it is tried and not taken, then it is.
+    let (certificate, key) = house.hub.client_certificate("fleet", "system:masters");
+    let [certificate, key] = [certificate, key].map(|pem| BASE64_STANDARD.encode(pem));
+    let tls = json!({ "insecure": false, "caData": config["tlsClientConfig"]["caData"], "certData": certificate, "keyData": key });
+    house.put_argo("PUT", "a", "spoke", &url, &json!({ "tlsClientConfig": tls })).await;
+    let would = house.import("argocd", &["--dry-run"]).expect(0);
+    assert_eq!(became(&would), ["spoke unchanged would be replaced"]);
+    assert!(why(&would, "spoke").contains("the cluster accepts the new ones"), "{}", why(&would, "spoke"));
+    assert!(has("token").await && !has("client_certificate").await, "a rehearsal changes nothing");
+    assert_eq!(audit("credentials.validate").await, 1, "a rehearsal shows them to the cluster, so it is told of");
+    assert_eq!(became(&house.import("argocd", &[]).expect(0)), ["spoke unchanged replaced"]);
+    assert!(!has("token").await && has("client_certificate").await);
+    assert_eq!(became(&house.import("argocd", &[]).expect(0)), ["spoke unchanged unchanged"]);
+    assert_eq!(audit("credentials.rotate").await, 1);
+
+    // What the cluster does not accept changes nothing, and it is said what stays.
+    let wrong = json!({ "bearerToken": "a-wrong-token", "tlsClientConfig": config["tlsClientConfig"] });
+    house.put_argo("PUT", "a", "spoke", &url, &wrong).await;
+    for more in [&["--dry-run"][..], &[]] {
+        let said = house.import("argocd", more).expect(1);
+        assert_eq!(became(&said), ["spoke unchanged failed"]);
+        let why = why(&said, "spoke");
+        assert!(why.contains("the old ones stay") && why.contains("does not accept"), "{why}");
+        assert!(!said.out.contains("a-wrong-token") && !said.err.contains("a-wrong-token"));
+    }
+    assert!(has("client_certificate").await);
+    house.desk.until("spoke", "ONLINE").await;
+
+    // A kubeconfig is taken likewise. A token that is older than the one there of the same account is not.
+    let kubeconfig = |token: &str| {
+        house
+            .hub
+            .kubeconfig(token)
+            .replace("name: x", "name: spoke")
+            .replace("current-context: x", "current-context: spoke")
+    };
+    let fresh = house.hub.spoke_token(3_600).await;
+    let file = write(&house.desk, "fresh.yaml", &kubeconfig(&fresh));
+    let import = |file: &str| {
+        let arguments = ["clusters", "import", "--kubeconfig", file, "--context", "spoke", "-o", "json"];
+        house.desk.ask(&arguments)
+    };
+    assert_eq!(became(&import(&file).expect(0)), ["spoke unchanged replaced"]);
+    let uid = house.hub.account_uid("fleetbeat", "fleetbeat").await;
+    let end = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64 + 1_800;
+    let older = house.hub.signed_token("fleetbeat", "fleetbeat", &uid, end);
+    let file = write(&house.desk, "older.yaml", &kubeconfig(&older));
+    let said = import(&file).expect(0);
+    assert_eq!(became(&said), ["spoke unchanged kept"]);
+    assert!(why(&said, "spoke").contains("newer token"), "{}", why(&said, "spoke"));
+    house.desk.until("spoke", "ONLINE").await;
 }
 
 /// A hub that says the same to everybody, by the path of the request.

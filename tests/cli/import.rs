@@ -131,7 +131,7 @@ async fn a_kubeconfig_s_inline_credentials_are_tried_stored_and_kept() {
     desk.until("spoke-0", "ONLINE").await;
 
     let again = import(&["--context", "spoke-0", "--context", "spoke-1"]).expect(0).json();
-    assert_eq!(became(&again), ["unchanged kept", "unchanged none"]);
+    assert_eq!(became(&again), ["unchanged unchanged", "unchanged none"]);
     let uploads = desk.product.client().get("/api/v1/audit?action=credentials.upload").await.json();
     let stored = uploads["items"].as_array().unwrap().iter().filter(|row| row["outcome"] == "succeeded");
     assert_eq!(stored.count(), 1, "{uploads}");

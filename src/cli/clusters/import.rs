@@ -41,8 +41,9 @@ A file is YAML or JSON: `clusters:` and a list, each item as for `POST /api/v1/c
     endpoints: {prometheus_url: https://prometheus.prod-east-1.example.com}
 
 Of a kubeconfig the contexts' names, servers, certificate-authority-data and tls-server-name are taken, and names are made fit
-(`admin@Prod_1` becomes `admin-prod-1`). Inline tokens and client certificates are tried on their cluster and stored where it has
-no credentials yet, which takes an administrator. Contexts that run programs or name files come without, and it is said why.
+(`admin@Prod_1` becomes `admin-prod-1`). Inline tokens and client certificates are tried on their cluster, then stored in place of
+those that it has, unless they are the same; it takes an administrator. What the cluster does not accept changes nothing, and neither
+does a token older than one of the same account. Contexts that run programs or name files come without, and it is said why.
 
 --from reads a hub by its Kubernetes API and writes nothing there. Clusters are remembered by where they come from (`source`): one
 that was renamed on the hub is found again and keeps its name here, and one whose name is that of a cluster from elsewhere is
@@ -94,7 +95,7 @@ pub async fn run(desk: &Desk, arguments: &ImportArguments) -> Result<(), CliErro
         true => rehearse(desk, &clusters, &known).await?,
         false => send(desk, &clusters).await?,
     };
-    convey_all(desk, &mut sent, load.credentials).await?;
+    convey_all(desk, &mut sent, load.credentials, arguments.dry_run).await?;
     let mut sent = sent.into_iter();
     let settled = load.steps.into_iter().filter_map(|step| step.map_or_else(|told| Some(*told), |_| sent.next()));
     let items: Vec<Item> = settled.collect();
@@ -104,7 +105,12 @@ pub async fn run(desk: &Desk, arguments: &ImportArguments) -> Result<(), CliErro
 }
 
 /// Uploads the credentials of what was registered, several at once: each is tried on its cluster, which may take its time.
-async fn convey_all(desk: &Desk, sent: &mut [Item], given: Vec<Result<Value, String>>) -> Result<(), CliError> {
+async fn convey_all(
+    desk: &Desk,
+    sent: &mut [Item],
+    given: Vec<Result<Value, String>>,
+    rehearsed: bool,
+) -> Result<(), CliError> {
     let bar = bar(given.len());
     let becomes = sent.iter().zip(given).map(|(item, given)| {
         let bar = &bar;
@@ -112,7 +118,7 @@ async fn convey_all(desk: &Desk, sent: &mut [Item], given: Vec<Result<Value, Str
             let became = match (&item.id, given) {
                 _ if item.result == "failed" => None,
                 (_, Err(why)) => Some(Conveyed::Without(why)),
-                (Some(id), given) => Some(convey(desk, id, given).await?),
+                (Some(id), given) => Some(convey(desk, id, given, rehearsed).await?),
                 (None, Ok(_)) => Some(Conveyed::WouldBeTried),
             };
             bar.inc(1);

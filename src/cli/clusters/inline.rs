@@ -18,16 +18,26 @@ const MAX_BYTES: usize = 4 << 20;
 /// What became of a cluster's credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Conveyed {
-    /// They were tried on the cluster and stored.
+    /// The cluster had none; they were tried on it and stored.
     Stored,
-    /// The cluster has credentials already; they were left as they are.
+    /// They were tried on the cluster and took the place of others.
+    Replaced,
+    /// The cluster has them already.
+    Unchanged,
+    /// The cluster has a newer token of the same account, which stays.
     Kept,
-    /// They would be tried, where the cluster has none yet.
+    /// They would be tried on a cluster that is not there yet, or moves.
     WouldBeTried,
+    /// The cluster accepts them, and they would be stored.
+    WouldBeStored,
+    /// The cluster accepts them, and they would take the place of others.
+    WouldBeReplaced,
     /// There are none that can be used, and why.
     Without(String),
     /// They were not stored, and why.
     Failed(String),
+    /// They were not stored in place of others, and why.
+    Refused(String),
 }
 
 impl Conveyed {
@@ -35,10 +45,14 @@ impl Conveyed {
     pub(super) const fn as_str(&self) -> &'static str {
         match self {
             Self::Stored => "stored",
+            Self::Replaced => "replaced",
+            Self::Unchanged => "unchanged",
             Self::Kept => "kept",
             Self::WouldBeTried => "would be tried",
+            Self::WouldBeStored => "would be stored",
+            Self::WouldBeReplaced => "would be replaced",
             Self::Without(_) => "none",
-            Self::Failed(_) => "failed",
+            Self::Failed(_) | Self::Refused(_) => "failed",
         }
     }
 
@@ -46,11 +60,21 @@ impl Conveyed {
     pub(super) fn told(&self) -> String {
         match self {
             Self::Stored => "with credentials".to_owned(),
-            Self::Kept => "keeps the credentials it has".to_owned(),
-            Self::WouldBeTried => "its credentials would be tried, unless it has some".to_owned(),
+            Self::Replaced => "with new credentials in place of the old ones".to_owned(),
+            Self::Unchanged => "has these credentials already".to_owned(),
+            Self::Kept => "keeps the newer token that it has of the same account".to_owned(),
+            Self::WouldBeTried => "its credentials would be tried".to_owned(),
+            Self::WouldBeStored => "its credentials would be stored: the cluster accepts them".to_owned(),
+            Self::WouldBeReplaced => "its credentials would be replaced: the cluster accepts the new ones".to_owned(),
             Self::Without(why) => format!("without credentials: {why}"),
             Self::Failed(why) => format!("credentials not stored: {why}"),
+            Self::Refused(why) => format!("new credentials not stored, the old ones stay: {why}"),
         }
+    }
+
+    /// Were there some that could not be stored?
+    pub(super) const fn has_failed(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Refused(_))
     }
 }
 
@@ -102,26 +126,51 @@ pub(super) fn upload(config: &Kubeconfig) -> Value {
     json!({ "auth_type": "KUBECONFIG", "kubeconfig": alone.to_string() })
 }
 
-/// Uploads credentials to a registered cluster that has none yet. What it has may be newer, and stays.
+/// Uploads credentials to a registered cluster, or rotates those that it has unless they are the same. In a rehearsal they are
+/// tried on the cluster, and nothing is stored.
 ///
 /// # Errors
 /// When the server does not answer; what it refuses is told in what became of them.
-pub(super) async fn convey(desk: &Desk, id: &str, given: Result<Value, String>) -> Result<Conveyed, CliError> {
+pub(super) async fn convey(
+    desk: &Desk,
+    id: &str,
+    given: Result<Value, String>,
+    rehearsed: bool,
+) -> Result<Conveyed, CliError> {
     let path = format!("/api/v1/clusters/{id}/credentials");
     let body = match given {
         Ok(body) => body,
         Err(why) => return Ok(Conveyed::Without(why)),
     };
-    match patiently(async || desk.client.get(&path).await).await {
-        Ok(_) => return Ok(Conveyed::Kept),
-        Err(CliError::Refused(refusal)) if refusal.code == "CREDENTIALS_NOT_FOUND" => {}
+    let has_some = match patiently(async || desk.client.get(&path).await).await {
+        Ok(_) => true,
+        Err(CliError::Refused(refusal)) if refusal.code == "CREDENTIALS_NOT_FOUND" => false,
+        Err(CliError::Refused(refusal)) if rehearsed && refusal.code == "PERMISSION_DENIED" => {
+            return Ok(Conveyed::WouldBeTried);
+        }
         Err(CliError::Refused(refusal)) => return Ok(Conveyed::Failed(words(&refusal))),
         Err(error) => return Err(error),
-    }
+    };
+    let path = match has_some {
+        true => format!("{path}/rotate?if_changed=true&dry_run={rehearsed}"),
+        false => format!("{path}?dry_run={rehearsed}"),
+    };
     match patiently(async || desk.client.post(&path, Some(&body), desk.client.timeout()).await).await {
-        Ok(_) => Ok(Conveyed::Stored),
+        Ok(answer) => Ok(became(&answer.json["status"], rehearsed)),
+        Err(CliError::Refused(refusal)) if has_some => Ok(Conveyed::Refused(words(&refusal))),
         Err(CliError::Refused(refusal)) => Ok(Conveyed::Failed(words(&refusal))),
         Err(error) => Err(error),
+    }
+}
+
+fn became(status: &Value, rehearsed: bool) -> Conveyed {
+    match (status.as_str().unwrap_or_default(), rehearsed) {
+        ("unchanged", _) => Conveyed::Unchanged,
+        ("kept", _) => Conveyed::Kept,
+        ("rotated", false) => Conveyed::Replaced,
+        ("rotated", true) => Conveyed::WouldBeReplaced,
+        (_, false) => Conveyed::Stored,
+        (_, true) => Conveyed::WouldBeStored,
     }
 }
 

@@ -61,7 +61,7 @@ impl Item {
 
     /// Is there anything about it that did not succeed?
     pub(super) fn has_failed(&self) -> bool {
-        self.result == "failed" || matches!(self.credentials, Some(Conveyed::Failed(_)))
+        self.result == "failed" || self.credentials.as_ref().is_some_and(Conveyed::has_failed)
     }
 
     fn why(&self) -> String {

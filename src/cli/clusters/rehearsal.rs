@@ -14,6 +14,9 @@ use crate::registration::{self, Change, Spec};
 /// Clusters that are read in full at once.
 const AT_ONCE: usize = 16;
 
+/// Fields that credentials are bound to.
+const BINDS: [&str; 3] = ["api_server_url", "ca_bundle", "tls_server_name"];
+
 /// The clusters that the server knows, as it lists them.
 #[derive(Default)]
 pub(super) struct Known {
@@ -103,10 +106,15 @@ fn judge(item: &Value, known: &Known, full: &HashMap<usize, Value>, seen: &mut H
 
 fn would_change(mut fields: Map<String, Value>, cluster: &Value, name: String) -> Item {
     fields.remove("name");
+    let id = || Some(look::text(cluster, "/id"));
     let spec = Spec::told(cluster.as_object().unwrap_or(&Map::new()));
     match spec.and_then(|spec| Change::Fields(fields).onto(&spec)) {
-        Ok((_, changed)) if changed.is_empty() => Item::settled(&name, "unchanged"),
-        Ok(_) => Item::settled(&name, "would change"),
+        Ok((_, changed)) if changed.is_empty() => Item { id: id(), ..Item::settled(&name, "unchanged") },
+        // Where it moves, its credentials go: there is nothing yet to try the new ones on.
+        Ok((_, changed)) if changed.iter().any(|field| BINDS.contains(&field.as_str())) => {
+            Item::settled(&name, "would change")
+        }
+        Ok(_) => Item { id: id(), ..Item::settled(&name, "would change") },
         Err(invalid) => Item::invalid(name, &invalid),
     }
 }
