@@ -47,6 +47,7 @@ conformance! {
     webhooks: webhooks_come_back_as_they_were_with_their_cursors, a_name_is_taken_by_one_webhook,
         a_seal_is_replaced_only_where_it_is_still_the_old_one,
         a_dead_letter_and_its_cursor_are_stored_together_and_the_oldest_go, a_dead_letter_is_tried_again_or_removed;
+    secrets: a_write_of_a_secret_is_begun_and_told_of_at_once, a_cluster_that_is_gone_has_no_mark;
     silences: silences_come_back_as_they_were_the_oldest_first, a_silence_is_ended_once_and_stays_in_the_list,
         silences_are_forgotten_by_their_ids;
     audit: rows_come_back_as_they_were_told_and_are_chained, an_empty_log_is_whole,

@@ -148,10 +148,15 @@ impl App {
         let server = listening.serve(settings, routers, internal, stopped, &mut tasks);
         let written = Arc::clone(&journal);
         tasks.spawn(async move { written.write().await });
+        let unseen = secrets.as_ref().map(|secrets| credentials::Unseen {
+            secrets: Arc::clone(secrets),
+            registration: Arc::clone(&registration),
+            store: Arc::clone(&store),
+        });
         if let Some(secrets) = secrets {
             tasks.spawn(credentials::follow(secrets, Arc::clone(&registration), Arc::clone(&vault)));
         }
-        tasks.spawn(credentials::fill(vault));
+        tasks.spawn(credentials::fill(vault, unseen));
         tasks.spawn(credentials::tell_of_ends(registration, foresight));
         tasks.spawn(janitor::sweep(
             Arc::clone(&store),

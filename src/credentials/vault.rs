@@ -41,12 +41,21 @@ impl Vault {
     /// # Errors
     /// When the store does not answer; worth another try.
     pub async fn fill(&self) -> Result<usize, StoreError> {
+        let count = self.read().await?;
+        self.memory.loaded();
+        Ok(count)
+    }
+
+    /// As [`Vault::fill`], but writes are still refused until the memory is said to be loaded.
+    ///
+    /// # Errors
+    /// As for [`Vault::fill`].
+    pub async fn read(&self) -> Result<usize, StoreError> {
         let found = self.store.load().await?;
         let count = found.len();
         for (id, credential) in found {
             self.memory.put_loaded(id, credential);
         }
-        self.memory.loaded();
         Ok(count)
     }
 

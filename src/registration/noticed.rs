@@ -1,18 +1,22 @@
 //! Credentials that somebody else changed where they are kept: told of, and shown to the probes.
 
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use fleetbeat_actors::roll::ClusterId;
+use fleetbeat_actors::{
+    event::{EventDraft, EventType},
+    roll::{Cluster, ClusterId},
+};
 use serde_json::json;
 
 use super::{
     error::WriteError,
-    write::{Registration, detached},
+    write::{Registration, Turn, detached},
 };
 use crate::{
     audit::{Action, Origin},
     credentials::{Credential, Lookup},
-    secrets::{KubeSecrets, Noticed},
+    secrets::{Kept, KubeSecrets, Noticed},
+    store::SecretMark,
 };
 
 impl Registration {
@@ -24,7 +28,8 @@ impl Registration {
         match noticed {
             Noticed::Is(id, secret) => {
                 let Some(entry) = self.board.get(id) else { return Ok(()) };
-                if self.knows(id, Noticed::kept(&secret, &entry.cluster).as_ref()) {
+                let is_known = self.knows(id, Noticed::kept(&secret, &entry.cluster).as_ref());
+                if is_known && secrets.has_told(id, secret.metadata.resource_version.as_deref()) {
                     return Ok(());
                 }
                 self.read_again(secrets, id).await
@@ -58,26 +63,119 @@ impl Registration {
             tracing::warn!(%id, %error, "a changed Secret could not be read");
             WriteError::BUSY
         })?;
+        let Kept { credential: kept, version } = kept;
         if self.knows(id, kept.as_ref()) {
+            self.note(&turn, secrets, id, version).await?;
             return Ok(false);
         }
-        let after = kept.clone().unwrap_or(Some(Credential::default()));
-        let mut pen = self.outbox.pen(turn.left()).await?;
-        let event = pen.write(self.told(&entry.cluster, &after.clone().unwrap_or_default(), "noticed"))?;
-        let by = Origin::system("hub watch").did(Action::CredentialsNotice, self.now());
-        let by = by.of_cluster(id).of_object(&entry.cluster.name).with("usable", json!(after.is_some()));
-        let told = async {
-            self.store.append(&[event], &[]).await?;
-            self.store.append_audit(&[by]).await
-        };
-        let done = turn.store(told).await;
-        self.settle(pen, done, id)?;
+        let after = kept.unwrap_or(Some(Credential::default()));
+        self.tell(&turn, secrets, &entry.cluster, after.as_ref(), version).await?;
         tracing::info!(%id, usable = after.is_some(), "somebody changed a cluster's credentials in its Secret");
         match after {
             Some(credential) => drop(self.vault.memory().put(id, credential)),
             None => self.vault.memory().put_unusable(id),
         }
         Ok(true)
+    }
+
+    /// Tells of what happened to Secrets while nobody watched them: writes of our own that were not told of before the end of the
+    /// process, and changes by others. To be called when everything is read, before anything is written.
+    ///
+    /// # Errors
+    /// [`WriteError::Unavailable`] when the store does not answer; `left` still has what was not told of.
+    pub async fn tell_of_unseen(
+        self: &Arc<Self>,
+        secrets: &Arc<KubeSecrets>,
+        left: &mut HashMap<ClusterId, Option<String>>,
+    ) -> Result<(), WriteError> {
+        for (id, version) in left.clone() {
+            let (this, secrets) = (Arc::clone(self), Arc::clone(secrets));
+            detached(async move { this.tell_of_unseen_now(&secrets, id, version).await }).await?;
+            left.remove(&id);
+        }
+        Ok(())
+    }
+
+    async fn tell_of_unseen_now(
+        &self,
+        secrets: &KubeSecrets,
+        id: ClusterId,
+        version: Option<String>,
+    ) -> Result<(), WriteError> {
+        let turn = self.turn().await?;
+        if secrets.has_told_any(id) {
+            return Ok(());
+        }
+        let mark = self.mark(&turn, id).await?;
+        if mark.as_ref().is_some_and(|mark| mark.version == version && mark.begun.is_none()) {
+            secrets.note_told(id, version);
+            return Ok(());
+        }
+        if mark.as_ref().map_or(version.is_none(), |mark| mark.version == version) {
+            return self.note(&turn, secrets, id, version).await;
+        }
+        let entry = self.board.get(id).ok_or(WriteError::BUSY)?;
+        let kept = match self.vault.get(id) {
+            _ if version.is_none() => Some(Credential::default()),
+            Lookup::Some(known) => Some((*known).clone()),
+            Lookup::None => Some(Credential::default()),
+            Lookup::Unavailable => None,
+        };
+        tracing::info!(%id, "a cluster's Secret was changed and nobody was told; telling now");
+        self.tell(&turn, secrets, &entry.cluster, kept.as_ref(), version).await
+    }
+
+    /// Stores what tells of a Secret: what was to be told when a write of ours was begun, else that somebody changed it.
+    async fn tell(
+        &self,
+        turn: &Turn<'_>,
+        secrets: &KubeSecrets,
+        cluster: &Cluster,
+        after: Option<&Credential>,
+        version: Option<String>,
+    ) -> Result<(), WriteError> {
+        let id = cluster.id;
+        let begun = self.mark(turn, id).await?.and_then(|mark| mark.begun);
+        let (draft, audit) = match begun {
+            Some(begun) => {
+                let draft = EventDraft::new(EventType::ClusterCredentialsUpdated, id, self.now(), begun.payload);
+                (draft, begun.audit)
+            }
+            None => {
+                let by = Origin::system("hub watch").did(Action::CredentialsNotice, self.now());
+                let by = by.of_cluster(id).of_object(&cluster.name).with("usable", json!(after.is_some()));
+                let none = Credential::default();
+                (self.told(cluster, after.unwrap_or(&none), "noticed"), vec![by])
+            }
+        };
+        let mut pen = self.outbox.pen(turn.left()).await?;
+        let event = pen.write(draft)?;
+        let done = turn.store(self.store.settle_secret(id, version.as_deref(), &[event], &audit)).await;
+        self.settle(pen, done, id)?;
+        secrets.note_told(id, version);
+        Ok(())
+    }
+
+    /// Remembers a version in which nothing is new.
+    async fn note(
+        &self,
+        turn: &Turn<'_>,
+        secrets: &KubeSecrets,
+        id: ClusterId,
+        version: Option<String>,
+    ) -> Result<(), WriteError> {
+        if !secrets.has_told(id, version.as_deref()) {
+            let done = turn.store(self.store.settle_secret(id, version.as_deref(), &[], &[])).await;
+            done.map_err(|error| WriteError::of_store(error, id))?;
+            secrets.note_told(id, version);
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, turn: &Turn<'_>, id: ClusterId) -> Result<Option<SecretMark>, WriteError> {
+        let marks = tokio::time::timeout(turn.left(), self.store.secret_marks(Some(id))).await;
+        let marks = marks.map_err(|_| WriteError::BUSY)?.map_err(|error| WriteError::of_store(error, id))?;
+        Ok(marks.into_iter().next())
     }
 
     /// Is this what the probes use already?

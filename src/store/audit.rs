@@ -5,6 +5,7 @@ use std::{borrow::Cow, str::FromStr};
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::{DateTime, SubsecRound, Utc};
 use fleetbeat_actors::roll::ClusterId;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// What every hash begins with: another form of row would get another number.
@@ -52,7 +53,7 @@ impl FromStr for AuditOutcome {
 }
 
 /// What the audit log tells of one deed. Never holds a secret: fields are ids, names and words of our own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditEntry {
     /// When, in whole microseconds.
     pub at: DateTime<Utc>,

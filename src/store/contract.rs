@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use super::{
     audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow},
+    secrets::SecretRows,
     webhooks::WebhookRows,
 };
 
@@ -304,7 +305,9 @@ pub trait AuditLog: Send + Sync + 'static {
 /// The store. A change made for somebody takes the entries of the audit log that tell of it; none is for what the engine does of
 /// itself. Every method returns within the store's own time limits (2 s by default), whatever the server does.
 #[async_trait]
-pub trait Store: Roll + Ledger + EventLog + Keys + SessionRows + SilenceRows + AuditLog + WebhookRows {
+pub trait Store:
+    Roll + Ledger + EventLog + Keys + SessionRows + SilenceRows + AuditLog + WebhookRows + SecretRows
+{
     /// Registers clusters with the events that tell of it, all in one transaction.
     ///
     /// # Errors

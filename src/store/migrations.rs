@@ -22,6 +22,7 @@ pub(super) const SQLITE: &[Script] = &[
     (8, "webhooks", include_str!("../../migrations/sqlite/0008_webhooks.sql")),
     (9, "silences", include_str!("../../migrations/sqlite/0009_silences.sql")),
     (11, "sources of clusters", include_str!("../../migrations/sqlite/0011_sources.sql")),
+    (12, "marks of Secrets", include_str!("../../migrations/sqlite/0012_secret_marks.sql")),
     (13, "after silences", include_str!("../../migrations/sqlite/0013_after_silences.sql")),
 ];
 
@@ -36,6 +37,7 @@ pub(super) const POSTGRES: &[Script] = &[
     (8, "webhooks", include_str!("../../migrations/postgres/0008_webhooks.sql")),
     (9, "silences", include_str!("../../migrations/postgres/0009_silences.sql")),
     (11, "sources of clusters", include_str!("../../migrations/postgres/0011_sources.sql")),
+    (12, "marks of Secrets", include_str!("../../migrations/postgres/0012_secret_marks.sql")),
     (13, "after silences", include_str!("../../migrations/postgres/0013_after_silences.sql")),
 ];
 

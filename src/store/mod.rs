@@ -8,6 +8,7 @@ mod migrations;
 mod newest;
 mod options;
 mod postgres;
+mod secrets;
 mod sqlite;
 mod webhooks;
 
@@ -21,6 +22,7 @@ pub use contract::{
 pub use failure::until;
 pub use look::{Seen, look};
 pub use options::{OpenError, Place, StoreOptions};
+pub use secrets::{BegunWrite, SecretMark, SecretRows};
 pub use webhooks::{DeadLetter, StoredWebhook, WebhookCursor, WebhookRows, WebhookSeal};
 
 /// Opens the store that the options name, migrated to this binary's version.

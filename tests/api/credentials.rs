@@ -172,6 +172,33 @@ async fn a_rotation_replaces_what_it_carries_and_a_refused_one_nothing() {
 }
 
 #[tokio::test]
+async fn what_is_stored_already_stays_untried_and_a_rehearsal_stores_nothing() {
+    let house = House::build().await;
+    let id = house.register_with(json!({ "name": "alpha", "api_server_url": "https://alpha.example" })).await;
+    let path = format!("/api/v1/clusters/{id}/credentials");
+    let (if_changed, dry) = (format!("{path}/rotate?if_changed=true"), format!("{path}/rotate?dry_run=true"));
+    let rehearsed = house.json("POST", &format!("{path}?dry_run=true"), token("a")).await;
+    assert_eq!(rehearsed.json()["status"], "stored", "{}", rehearsed.text());
+    assert_eq!(house.get(&path).await.code(), "CREDENTIALS_NOT_FOUND");
+    house.json("POST", &path, token("a")).await;
+    let before = version(&house, &id);
+
+    *house.judge.0.lock().unwrap() = Some(Cause::Unauthorized);
+    let same = house.json("POST", &if_changed, token("a")).await.json();
+    assert_eq!((&same["status"], &same["validation"]["api_server"]), (&json!("unchanged"), &json!("skipped")));
+    for refused in [&if_changed, &dry] {
+        assert_eq!(house.json("POST", refused, token("b")).await.code(), "CREDENTIALS_INVALID");
+    }
+    *house.judge.0.lock().unwrap() = None;
+    assert_eq!(house.json("POST", &dry, token("b")).await.json()["status"], "rotated");
+    assert_eq!(version(&house, &id), before);
+    assert_eq!(house.json("POST", &if_changed, token("b")).await.json()["status"], "rotated");
+    assert!(version(&house, &id) > before);
+    let actions: Vec<_> = events(&house, &id).await.iter().map(|event| event["payload"]["action"].clone()).collect();
+    assert_eq!(actions, ["uploaded", "rotated"]);
+}
+
+#[tokio::test]
 async fn a_moved_cluster_loses_what_was_bound_to_its_old_place() {
     let house = House::build().await;
     let urls = json!({"loki_url": "https://logs.alpha.example", "tempo_url": "https://traces.alpha.example"});

@@ -11,6 +11,7 @@ pub mod log;
 pub mod opening;
 pub mod roll;
 pub mod sample;
+pub mod secrets;
 pub mod sessions;
 pub mod silences;
 pub mod webhooks;

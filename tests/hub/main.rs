@@ -13,3 +13,4 @@ mod kubectl;
 mod limits;
 mod reviews;
 mod secrets;
+mod untold;

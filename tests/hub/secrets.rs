@@ -14,7 +14,7 @@ const SECRETS: &str = "/api/v1/namespaces/aiops-nextgen/secrets";
 /// A fleetbeat in front of a hub that it also watches.
 pub(super) struct House {
     pub(super) server: KubeApiserver,
-    product: Product,
+    pub(super) product: Product,
     pub(super) client: Client,
     pub(super) id: String,
 }
@@ -40,16 +40,22 @@ impl House {
         format!("/api/v1/clusters/{}/credentials", self.id)
     }
 
-    fn secret_path(&self) -> String {
+    pub(super) fn secret_path(&self) -> String {
         format!("{SECRETS}/cluster-creds-{}", self.id)
     }
 
-    async fn secret(&self) -> Value {
+    pub(super) async fn secret(&self) -> Value {
         self.server.command("GET", &self.secret_path(), &json!({})).await
     }
 
+    /// The Secret, where there is one.
+    pub(super) async fn try_secret(&self) -> Option<Value> {
+        let all = self.server.command("GET", SECRETS, &json!({})).await;
+        all["items"].as_array().unwrap().first().cloned()
+    }
+
     /// The token that the kubeconfig in the Secret carries.
-    fn token_in(secret: &Value) -> String {
+    pub(super) fn token_in(secret: &Value) -> String {
         let text = BASE64_STANDARD.decode(secret["data"]["kubeconfig"].as_str().unwrap()).unwrap();
         let config: Value = serde_saphyr::from_str(std::str::from_utf8(&text).unwrap()).unwrap();
         config["users"][0]["user"]["token"].as_str().unwrap().to_owned()
@@ -63,7 +69,7 @@ impl House {
         .await;
     }
 
-    async fn told(&self) -> Vec<String> {
+    pub(super) async fn told(&self) -> Vec<String> {
         let path = format!("/api/v1/events?cluster_id={}&event_type=CLUSTER_CREDENTIALS_UPDATED&limit=100", self.id);
         let events = self.client.get(&path).await.expect(200).json();
         let events = events["items"].as_array().or_else(|| events["events"].as_array()).cloned().unwrap_or_default();
@@ -71,7 +77,7 @@ impl House {
     }
 }
 
-fn replaced(mut secret: Value, kubeconfig: &str) -> Value {
+pub(super) fn replaced(mut secret: Value, kubeconfig: &str) -> Value {
     secret["data"]["kubeconfig"] = json!(BASE64_STANDARD.encode(kubeconfig));
     secret
 }

@@ -63,7 +63,8 @@ macro_rules! write {
     };
 }
 
-/// After the macros, which it uses.
+/// After the macros, which these use.
+mod secrets;
 mod webhooks;
 
 #[async_trait]
