@@ -73,7 +73,7 @@ fn lag(series: &Series) -> Plot {
     let readings = series.after_begin(&series.readings, |reading| reading.at);
     let point = |pair: &[&Reading], share: f64| {
         let mut all = Buckets::default();
-        pair[1].lag_since(pair[0]).values().for_each(|buckets| all.add(buckets));
+        pair[1].since(pair[0], |reading| &reading.lag).values().for_each(|buckets| all.add(buckets));
         all.percentile(share).map(|value| (series.seconds(pair[1].at), value * 1_000.0))
     };
     let of = |share: f64| readings.windows(2).filter_map(|pair| point(pair, share)).collect();

@@ -15,6 +15,8 @@ pub type Figures = BTreeMap<String, f64>;
 
 /// What was measured while a play ran.
 pub struct Measured<'a> {
+    /// First and last moment of the time before the play in which nothing happens.
+    pub still: (WallMs, WallMs),
     /// First and last moment of the play.
     pub play: (WallMs, WallMs),
     /// Readings of `/metrics`, in order.
@@ -64,6 +66,7 @@ impl Measured<'_> {
         put("descriptors", most(&mut self.usages.iter().map(|usage| usage.descriptors as f64)));
         put("threads", most(&mut self.usages.iter().map(|usage| usage.threads as f64)));
         self.put_lag(&mut put);
+        self.put_neighbours(&mut put);
         let readings = || self.readings.iter().filter(|reading| inside(reading.at));
         let plain = |name: &str| readings().filter_map(|reading| reading.plain.get(name)).copied().collect::<Vec<_>>();
         put("events_waiting_max", most(&mut plain("fleetbeat_events_waiting").into_iter()));
@@ -84,7 +87,7 @@ impl Measured<'_> {
     }
 
     fn put_lag(&self, put: &mut impl FnMut(&str, Option<f64>)) {
-        let lag = self.lag(self.play);
+        let lag = self.between(self.play, |reading| &reading.lag);
         let mut all = Buckets::default();
         let mut worst: f64 = 0.0;
         for (kind, buckets) in &lag {
@@ -97,6 +100,18 @@ impl Measured<'_> {
         put("lag_p50_seconds", all.percentile(0.5));
         put("lag_p99_seconds", all.percentile(0.99));
         put("lag_p99_share_of_period", Some(worst).filter(|_| !lag.is_empty()));
+    }
+
+    /// How much slower probes of each type became when the troubles began: of a type that has none, it should not be any.
+    fn put_neighbours(&self, put: &mut impl FnMut(&str, Option<f64>)) {
+        let still = self.between(self.still, |reading| &reading.durations);
+        for (kind, buckets) in self.between(self.play, |reading| &reading.durations) {
+            let p99 = buckets.percentile(0.99);
+            let before = still.get(&kind).and_then(|buckets| buckets.percentile(0.99));
+            let ratio = p99.zip(before).map(|(p99, before)| p99.max(FLOOR_SECONDS) / before.max(FLOOR_SECONDS));
+            put(&format!("probe_p99_{}_seconds", kind.to_lowercase()), p99);
+            put(&format!("probe_p99_{}_ratio", kind.to_lowercase()), ratio);
+        }
     }
 
     fn put_outages(&self, diary: &Diary, put: &mut impl FnMut(&str, Option<f64>)) {
@@ -167,12 +182,17 @@ impl Measured<'_> {
         sum
     }
 
-    fn lag(&self, (from, to): (WallMs, WallMs)) -> BTreeMap<String, Buckets> {
+    /// What a histogram saw within a stretch of time, by cluster type.
+    fn between(
+        &self,
+        (from, to): (WallMs, WallMs),
+        of: impl Fn(&Reading) -> &BTreeMap<String, Buckets>,
+    ) -> BTreeMap<String, Buckets> {
         let readings: Vec<&Reading> =
             self.readings.iter().filter(|reading| (from..=to).contains(&reading.at)).collect();
         let mut sum: BTreeMap<String, Buckets> = BTreeMap::new();
         for pair in readings.windows(2) {
-            for (kind, buckets) in pair[1].lag_since(pair[0]) {
+            for (kind, buckets) in pair[1].since(pair[0], &of) {
                 sum.entry(kind).or_default().add(&buckets);
             }
         }
@@ -229,6 +249,7 @@ mod tests {
 
     fn figures(readings: &[Reading], usages: &[Usage], diary: &Diary) -> Figures {
         let measured = Measured {
+            still: (-10_000, 0),
             play: (0, 10_000),
             readings,
             usages,
@@ -295,6 +316,18 @@ mod tests {
         assert!((figures["get_p99_outage_ratio"] - 3.0).abs() < 1e-9, "{figures:?}");
         put_outage_share(&mut figures, "get", &[call(500, 0.001), call(1_500, 0.004)], &[outage]);
         assert_eq!(figures["get_p99_outage_ratio"], 1.0, "both are quick");
+    }
+
+    #[test]
+    fn probes_are_measured_by_those_of_the_time_before() {
+        let probed = |at, quick: f64, slow: f64| {
+            let mut buckets = Buckets::default();
+            [(0.02, quick), (0.04, quick + slow)].into_iter().for_each(|(bound, count)| buckets.put(bound, count));
+            Reading { durations: BTreeMap::from([("HUB".to_owned(), buckets)]), ..reading(at, at as f64 + 10_000.0) }
+        };
+        let readings = [probed(-10_000, 0.0, 0.0), probed(0, 100.0, 0.0), probed(10_000, 100.0, 100.0)];
+        let ratio = figures(&readings, &[], &Diary::default())["probe_p99_hub_ratio"];
+        assert!((ratio - 0.0398 / 0.0198).abs() < 1e-9, "{ratio}");
     }
 
     #[test]

@@ -117,6 +117,7 @@ impl<'a> Run<'a> {
         let signs = Signs { pid, consumer_away, begun: Notes::default() };
         let followers = self.follow(&stand, log_from, away, follows_pid);
         let known = self.register(&stand).await?;
+        let still_from = wall_ms();
         self.progress.pass("still", Duration::from_secs_f64(scenario.time.still_seconds), String::new).await;
 
         let mut diary = Diary { up: vec![(up_since, WallMs::MAX / 2)], ..Diary::default() };
@@ -129,7 +130,7 @@ impl<'a> Run<'a> {
         let evidence = self.collect(&stand, log_from, play_from, &diary).await?;
         drop(followers);
         let (usages, readings) = (self.usages.take(), self.readings.take());
-        let measured = self.measured(&stand, (play_from, play_to), &readings, &usages);
+        let measured = self.measured(&stand, [still_from, play_from, play_to], &readings, &usages);
         self.figures.extend(measured.figures(&diary));
         self.put_calls(&diary);
         drop(stand);
@@ -298,7 +299,7 @@ impl<'a> Run<'a> {
     fn measured<'b>(
         &self,
         stand: &Stand,
-        play: (WallMs, WallMs),
+        [still, play, end]: [WallMs; 3],
         readings: &'b [Reading],
         usages: &'b [Usage],
     ) -> Measured<'b> {
@@ -306,7 +307,8 @@ impl<'a> Run<'a> {
         let word = |kind: ClusterType| kind.to_string().to_uppercase().replace('-', "_");
         let spokes = stand.swarm.spokes();
         Measured {
-            play,
+            still: (still, play),
+            play: (play, end),
             readings,
             usages,
             clusters: spokes.len(),

@@ -23,6 +23,8 @@ pub struct Reading {
     pub checks: BTreeMap<String, f64>,
     /// Lateness of checks so far, by cluster type.
     pub lag: BTreeMap<String, Buckets>,
+    /// Duration of API-server probes so far, by cluster type.
+    pub durations: BTreeMap<String, Buckets>,
     /// Gauges and counters without labels.
     pub plain: BTreeMap<String, f64>,
     /// When each cluster was last checked, in seconds since the epoch; ascending, unchecked ones left out.
@@ -44,11 +46,8 @@ impl Reading {
                 let outcome = sample.label("outcome").unwrap_or_default();
                 *self.checks.entry(outcome.to_owned()).or_default() += sample.value;
             }
-            "fleetbeat_schedule_lag_seconds_bucket" => {
-                let kind = sample.label("cluster_type").unwrap_or_default();
-                let bound = sample.label("le").and_then(|bound| bound.parse().ok()).unwrap_or(f64::INFINITY);
-                self.lag.entry(kind.to_owned()).or_default().put(bound, sample.value);
-            }
+            "fleetbeat_schedule_lag_seconds_bucket" => put_bucket(&mut self.lag, sample),
+            "fleetbeat_check_duration_seconds_bucket" => put_bucket(&mut self.durations, sample),
             "fleetbeat_cluster_last_check_timestamp_seconds" => self.last_checks.push(sample.value),
             name if sample.labels.is_empty() => {
                 self.plain.insert(name.to_owned(), sample.value);
@@ -67,17 +66,27 @@ impl Reading {
         self.checks.values().sum()
     }
 
-    /// Lateness between an earlier reading and this one, by cluster type. A monitor started in between begins anew.
-    pub fn lag_since(&self, earlier: &Reading) -> BTreeMap<String, Buckets> {
+    /// What a histogram saw between an earlier reading and this one, by cluster type. A monitor started in between begins anew.
+    pub fn since(
+        &self,
+        earlier: &Reading,
+        of: impl Fn(&Reading) -> &BTreeMap<String, Buckets>,
+    ) -> BTreeMap<String, Buckets> {
         let restarted = self.all_checks() < earlier.all_checks();
-        self.lag
+        of(self)
             .iter()
             .map(|(kind, now)| {
-                let before = earlier.lag.get(kind).filter(|_| !restarted);
+                let before = of(earlier).get(kind).filter(|_| !restarted);
                 (kind.clone(), before.map_or_else(|| now.clone(), |before| now.minus(before)))
             })
             .collect()
     }
+}
+
+fn put_bucket(histograms: &mut BTreeMap<String, Buckets>, sample: &Sample<'_>) {
+    let kind = sample.label("cluster_type").unwrap_or_default();
+    let bound = sample.label("le").and_then(|bound| bound.parse().ok()).unwrap_or(f64::INFINITY);
+    histograms.entry(kind.to_owned()).or_default().put(bound, sample.value);
 }
 
 #[cfg(test)]
@@ -109,7 +118,7 @@ fleetbeat_cluster_last_check_timestamp_seconds{cluster=\"a\"} 100
     #[test]
     fn lateness_is_taken_between_two_readings_and_begins_anew_with_the_process() {
         let (first, later) = (Reading::of(TEXT, 1, 0.0), Reading::of(&TEXT.replace("} 10", "} 30"), 2, 0.0));
-        assert_eq!(later.lag_since(&first)["HUB"].count(), 20.0);
-        assert_eq!(first.lag_since(&later)["HUB"].count(), 10.0);
+        assert_eq!(later.since(&first, |reading| &reading.lag)["HUB"].count(), 20.0);
+        assert_eq!(first.since(&later, |reading| &reading.lag)["HUB"].count(), 10.0);
     }
 }
