@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A chunk is sent when it has grown to this size, in bytes.
-const CHUNK: usize = 32 * 1024;
+const CHUNK: usize = 128 * 1024;
 
 /// The per-cluster series of one scrape: an iterator over chunks of text. A snapshot of the board.
 #[derive(Default)]

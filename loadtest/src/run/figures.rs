@@ -15,8 +15,8 @@ pub type Figures = BTreeMap<String, f64>;
 
 /// What was measured while a play ran.
 pub struct Measured<'a> {
-    /// First and last moment of the time before the play in which nothing happens.
-    pub still: (WallMs, WallMs),
+    /// Readings at the beginning and at the end of the time before the play in which nothing happens.
+    pub still: &'a [Reading],
     /// First and last moment of the play.
     pub play: (WallMs, WallMs),
     /// Readings of `/metrics`, in order.
@@ -87,7 +87,7 @@ impl Measured<'_> {
     }
 
     fn put_lag(&self, put: &mut impl FnMut(&str, Option<f64>)) {
-        let lag = self.between(self.play, |reading| &reading.lag);
+        let lag = between(self.playing(), |reading| &reading.lag);
         let mut all = Buckets::default();
         let mut worst: f64 = 0.0;
         for (kind, buckets) in &lag {
@@ -104,8 +104,8 @@ impl Measured<'_> {
 
     /// How much slower probes of each type became when the troubles began: of a type that has none, it should not be any.
     fn put_neighbours(&self, put: &mut impl FnMut(&str, Option<f64>)) {
-        let still = self.between(self.still, |reading| &reading.durations);
-        for (kind, buckets) in self.between(self.play, |reading| &reading.durations) {
+        let still = between(self.still, |reading| &reading.durations);
+        for (kind, buckets) in between(self.playing(), |reading| &reading.durations) {
             let p99 = buckets.percentile(0.99);
             let before = still.get(&kind).and_then(|buckets| buckets.percentile(0.99));
             let ratio = p99.zip(before).map(|(p99, before)| p99.max(FLOOR_SECONDS) / before.max(FLOOR_SECONDS));
@@ -182,22 +182,25 @@ impl Measured<'_> {
         sum
     }
 
-    /// What a histogram saw within a stretch of time, by cluster type.
-    fn between(
-        &self,
-        (from, to): (WallMs, WallMs),
-        of: impl Fn(&Reading) -> &BTreeMap<String, Buckets>,
-    ) -> BTreeMap<String, Buckets> {
-        let readings: Vec<&Reading> =
-            self.readings.iter().filter(|reading| (from..=to).contains(&reading.at)).collect();
-        let mut sum: BTreeMap<String, Buckets> = BTreeMap::new();
-        for pair in readings.windows(2) {
-            for (kind, buckets) in pair[1].since(pair[0], &of) {
-                sum.entry(kind).or_default().add(&buckets);
-            }
-        }
-        sum
+    fn playing(&self) -> impl IntoIterator<Item = &Reading> {
+        let (from, to) = self.play;
+        self.readings.iter().filter(move |reading| (from..=to).contains(&reading.at))
     }
+}
+
+/// What a histogram saw between the first and the last of these readings, by cluster type.
+fn between<'r>(
+    readings: impl IntoIterator<Item = &'r Reading>,
+    of: impl Fn(&Reading) -> &BTreeMap<String, Buckets>,
+) -> BTreeMap<String, Buckets> {
+    let readings: Vec<&Reading> = readings.into_iter().collect();
+    let mut sum: BTreeMap<String, Buckets> = BTreeMap::new();
+    for pair in readings.windows(2) {
+        for (kind, buckets) in pair[1].since(pair[0], &of) {
+            sum.entry(kind).or_default().add(&buckets);
+        }
+    }
+    sum
 }
 
 /// Percentiles and refusals of one kind of call.
@@ -249,7 +252,7 @@ mod tests {
 
     fn figures(readings: &[Reading], usages: &[Usage], diary: &Diary) -> Figures {
         let measured = Measured {
-            still: (-10_000, 0),
+            still: &readings[..readings.len().min(2)],
             play: (0, 10_000),
             readings,
             usages,

@@ -117,8 +117,9 @@ impl<'a> Run<'a> {
         let signs = Signs { pid, consumer_away, begun: Notes::default() };
         let followers = self.follow(&stand, log_from, away, follows_pid);
         let known = self.register(&stand).await?;
-        let still_from = wall_ms();
+        let mut still = vec![read_metrics(stand.monitor.http()).await?];
         self.progress.pass("still", Duration::from_secs_f64(scenario.time.still_seconds), String::new).await;
+        still.push(read_metrics(stand.monitor.http()).await?);
 
         let mut diary = Diary { up: vec![(up_since, WallMs::MAX / 2)], ..Diary::default() };
         let served = stand.swarm.served().await?;
@@ -130,7 +131,7 @@ impl<'a> Run<'a> {
         let evidence = self.collect(&stand, log_from, play_from, &diary).await?;
         drop(followers);
         let (usages, readings) = (self.usages.take(), self.readings.take());
-        let measured = self.measured(&stand, [still_from, play_from, play_to], &readings, &usages);
+        let measured = self.measured(&stand, (play_from, play_to), &still, &readings, &usages);
         self.figures.extend(measured.figures(&diary));
         self.put_calls(&diary);
         drop(stand);
@@ -299,7 +300,8 @@ impl<'a> Run<'a> {
     fn measured<'b>(
         &self,
         stand: &Stand,
-        [still, play, end]: [WallMs; 3],
+        play: (WallMs, WallMs),
+        still: &'b [Reading],
         readings: &'b [Reading],
         usages: &'b [Usage],
     ) -> Measured<'b> {
@@ -307,8 +309,8 @@ impl<'a> Run<'a> {
         let word = |kind: ClusterType| kind.to_string().to_uppercase().replace('-', "_");
         let spokes = stand.swarm.spokes();
         Measured {
-            still: (still, play),
-            play: (play, end),
+            still,
+            play,
             readings,
             usages,
             clusters: spokes.len(),
