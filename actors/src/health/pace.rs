@@ -7,7 +7,7 @@ use crate::target::Cadence;
 
 /// Regular checks begin on a beat that all clusters share. Those that begin together cost far less each than one at a
 /// time: the processor wakes once for them, and finds its way warm.
-const BEAT: Duration = Duration::from_millis(100);
+const BEAT: Duration = Duration::from_millis(250);
 
 /// Pokes by closed connections that may come in a row; one more is earned each period.
 const POKES: f64 = 3.0;
