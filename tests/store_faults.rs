@@ -67,7 +67,7 @@ async fn a_stopped_server_hangs_nobody_and_is_used_again_when_it_goes_on() {
     let began = Instant::now();
     eventually(RETURN, || store.ping()).await;
     println!("answers again after {} ms", began.elapsed().as_millis());
-    store.append(&[event(2)], &[]).await.unwrap();
+    eventually(RETURN, async || store.append(&[event(2)], &[]).await).await;
     assert_eq!(store.events_after(0, 10).await.unwrap().len(), 2, "what was refused was not written");
 }
 
@@ -91,19 +91,27 @@ async fn a_killed_server_is_used_again_when_it_returns() {
     let began = Instant::now();
     eventually(RETURN, || store.ping()).await;
     println!("answers again after {} ms", began.elapsed().as_millis());
-    store.append(&[event(2)], &[]).await.unwrap();
+    eventually(RETURN, async || store.append(&[event(2)], &[]).await).await;
     assert_eq!(store.events_after(0, 10).await.unwrap().len(), 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn connections_that_died_unseen_cost_one_question() {
     let mut postgres = Postgres::start_new().await;
-    let store = open(&at(&postgres.database().await)).await.unwrap();
+    let url = postgres.database().await;
+    let store = open(&at(&url)).await.unwrap();
     for answer in futures_util::future::join_all((0..4).map(|_| store.ping())).await {
         answer.unwrap();
     }
     postgres.stop().await;
     postgres.start().await;
+    let mut other = PgConnection::connect(&url).await.unwrap();
+    eventually(RETURN, async || {
+        let held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND granted";
+        let held: i64 = sqlx::query_scalar(held).fetch_one(&mut other).await.unwrap();
+        (held > 0).then_some(())
+    })
+    .await;
     // Longer than a connection is trusted without asking.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     store.append(&[event(1)], &[]).await.unwrap();

@@ -276,8 +276,9 @@ async fn every_route_obeys_behind(door: Door) {
                         Entry::Vacant(new) => new.insert(fleet.enter(door, role, sight).await),
                     };
                     let (status, code) = fleet.ask(entrance, method, &fleet.path(path, object)).await;
-                    let case =
-                        format!("{method} {path} by {door:?} as {role} seeing {sight:?} about {object:?}: {status}");
+                    let case = format!(
+                        "{method} {path} by {door:?} as {role} seeing {sight:?} about {object:?}: {status} {code}"
+                    );
                     let hidden = object == Object::Theirs && sight != Sight::Everything;
                     let about_a_cluster = path.starts_with("/api/v1/clusters/{") || path.contains("{name}");
                     if !enough(need, role, sight) {

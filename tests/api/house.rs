@@ -45,6 +45,18 @@ use tower::ServiceExt;
 const RATES: Rates =
     Rates { known: Rate { per_second: 0.0, burst: 1.0 }, unknown: Rate { per_second: 0.0, burst: 1.0 } };
 
+/// What a disk may take that stalls: the store's own limits are tested elsewhere.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn patient(file: PathBuf) -> StoreOptions {
+    StoreOptions {
+        acquire_timeout: PATIENCE,
+        statement_timeout: PATIENCE,
+        call_timeout: PATIENCE,
+        ..StoreOptions::new(Place::File(file))
+    }
+}
+
 /// The house.
 pub struct House {
     /// The API.
@@ -207,7 +219,7 @@ impl House {
 
     async fn build_whole(metrics: Option<PrometheusHandle>, guarded: bool) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(&StoreOptions::new(Place::File(directory.path().join("fleet.db")))).await.unwrap();
+        let store = open(&patient(directory.path().join("fleet.db"))).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
         let fleet = FakeFleet::default();
         let engine = Arc::new(Engine::start(engine_parts(&store, &clock, &fleet)).await.unwrap());

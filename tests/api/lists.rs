@@ -124,7 +124,7 @@ async fn the_series_of_ten_thousand_come_in_small_chunks() {
         (chunks, largest, bytes) = (chunks + 1, largest.max(chunk.len()), bytes + chunk.len());
     }
     println!("10,000 clusters: {bytes} bytes in {chunks} chunks, {:?} (debug build)", began.elapsed());
-    assert!(largest < 64 * 1024 && bytes > 9_000_000, "{largest} {bytes}");
+    assert!(largest < 132 * 1024 && bytes > 9_000_000, "{largest} {bytes}");
 }
 
 #[tokio::test]
