@@ -12,7 +12,7 @@ use support::{
     Client, KubeApiserver, Postgres, Prometheus, Redis, Subscriber, check_metrics, eventually, stream_entries,
 };
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(40);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_database_of_the_shared_postgres_is_its_own() {

@@ -14,15 +14,22 @@ use fleetbeat_actors::{
 };
 use secrecy::SecretString;
 use sqlx::{Connection, PgConnection};
-use support::{Postgres, eventually};
+use support::{Postgres, eventually, in_time};
 use tokio::time::Instant;
 
 /// What no call may exceed, with what a busy machine adds.
 const PATIENCE: Duration = Duration::from_millis(2_500);
-const RETURN: Duration = Duration::from_secs(10);
+const RETURN: Duration = Duration::from_secs(60);
 
-fn at(url: &str) -> StoreOptions {
+/// With the limits that a store has by default.
+fn hasty(url: &str) -> StoreOptions {
     StoreOptions { max_connections: 4, ..StoreOptions::new(Place::Server(SecretString::from(url.to_owned()))) }
+}
+
+/// With all the time that a busy machine takes.
+fn at(url: &str) -> StoreOptions {
+    let long = Duration::from_secs(30);
+    StoreOptions { acquire_timeout: long, statement_timeout: long, call_timeout: long, ..hasty(url) }
 }
 
 fn event(position: i64) -> Arc<Event> {
@@ -33,6 +40,10 @@ fn event(position: i64) -> Arc<Event> {
 
 /// Every kind of call answers in time that the store is unavailable, also when many ask at once.
 async fn assert_unavailable_in_time(store: &Arc<dyn Store>) {
+    in_time(PATIENCE, async || assert_unavailable(store).await).await;
+}
+
+async fn assert_unavailable(store: &Arc<dyn Store>) {
     let calls = (0..12).map(|n| {
         let store = Arc::clone(store);
         tokio::spawn(async move {
@@ -49,7 +60,6 @@ async fn assert_unavailable_in_time(store: &Arc<dyn Store>) {
     for call in calls.collect::<Vec<_>>() {
         let (answer, took) = call.await.unwrap();
         assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: false, .. })), "{answer:?}");
-        assert!(took < PATIENCE, "{took:?}");
         println!("unavailable after {} ms: {}", took.as_millis(), answer.unwrap_err());
     }
 }
@@ -57,8 +67,8 @@ async fn assert_unavailable_in_time(store: &Arc<dyn Store>) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_server_hangs_nobody_and_is_used_again_when_it_goes_on() {
     let mut postgres = Postgres::start_new().await;
-    let store = open(&at(&postgres.database().await)).await.unwrap();
-    store.append(&[event(1)], &[]).await.unwrap();
+    let store = open(&hasty(&postgres.database().await)).await.unwrap();
+    eventually(RETURN, async || store.append(&[event(1)], &[]).await).await;
     postgres.pause();
     for _ in 0..2 {
         assert_unavailable_in_time(&store).await;
@@ -83,8 +93,8 @@ async fn one_database_belongs_to_one_process_until_that_gives_it_up() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_is_used_again_when_it_returns() {
     let mut postgres = Postgres::start_new().await;
-    let store = open(&at(&postgres.database().await)).await.unwrap();
-    store.append(&[event(1)], &[]).await.unwrap();
+    let store = open(&hasty(&postgres.database().await)).await.unwrap();
+    eventually(RETURN, async || store.append(&[event(1)], &[]).await).await;
     postgres.kill();
     assert_unavailable_in_time(&store).await;
     postgres.start().await;
@@ -121,15 +131,16 @@ async fn connections_that_died_unseen_cost_one_question() {
 async fn a_lock_held_by_somebody_else_is_not_waited_for() {
     let postgres = Postgres::shared().await;
     let url = postgres.database().await;
-    let store = open(&at(&url)).await.unwrap();
+    let store = open(&hasty(&url)).await.unwrap();
     let mut other = PgConnection::connect(&url).await.unwrap();
     sqlx::raw_sql("BEGIN; LOCK TABLE clusters.events").execute(&mut other).await.unwrap();
-    let began = Instant::now();
-    let answer = store.append(&[event(1)], &[]).await;
-    assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: false, .. })), "{answer:?}");
-    assert!(began.elapsed() < PATIENCE);
+    in_time(PATIENCE, async || {
+        let answer = store.append(&[event(1)], &[]).await;
+        assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: false, .. })), "{answer:?}");
+    })
+    .await;
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
-    store.append(&[event(1)], &[]).await.unwrap();
+    eventually(RETURN, async || store.append(&[event(1)], &[]).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -143,13 +154,13 @@ async fn a_commit_that_gets_no_answer_is_doubtful() {
         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clusters.events DEFERRABLE INITIALLY DEFERRED \
         FOR EACH ROW EXECUTE FUNCTION slow()";
     sqlx::raw_sql(slow).execute(&mut other).await.unwrap();
-    let options = StoreOptions { statement_timeout: Duration::from_secs(60), ..at(&url) };
+    let options = StoreOptions { statement_timeout: Duration::from_secs(60), ..hasty(&url) };
     store.close().await;
     let impatient = open(&options).await.unwrap();
     let answer = impatient.append(&[event(1)], &[]).await;
     assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: true, .. })), "{answer:?}");
     impatient.close().await;
-    let store = open(&at(&url)).await.unwrap();
+    let store = open(&StoreOptions { call_timeout: Duration::from_secs(60), ..hasty(&url) }).await.unwrap();
     let answer = store.append(&[event(2)], &[]).await;
     assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: false, .. })), "the server refused: {answer:?}");
 }
@@ -160,11 +171,11 @@ async fn a_commit_in_doubt_is_looked_for_only_when_it_has_ended() {
     let setting_up = open(&at(&url)).await.unwrap();
     setting_up.close().await;
     let mut other = PgConnection::connect(&url).await.unwrap();
-    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(4); RETURN NULL; END'; \
+    let slow = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(8); RETURN NULL; END'; \
         CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clusters.events DEFERRABLE INITIALLY DEFERRED \
         FOR EACH ROW EXECUTE FUNCTION slow()";
     sqlx::raw_sql(slow).execute(&mut other).await.unwrap();
-    let store = open(&StoreOptions { statement_timeout: Duration::from_secs(60), ..at(&url) }).await.unwrap();
+    let store = open(&StoreOptions { statement_timeout: Duration::from_secs(60), ..hasty(&url) }).await.unwrap();
     let in_doubt = event(1);
     let answer = store.append(&[Arc::clone(&in_doubt)], &[]).await;
     assert!(matches!(answer, Err(StoreError::Unavailable { doubtful: true, .. })), "{answer:?}");
@@ -172,7 +183,7 @@ async fn a_commit_in_doubt_is_looked_for_only_when_it_has_ended() {
     let found = loop {
         match store.stored(&[in_doubt.event_id]).await {
             Ok(found) => break found,
-            Err(StoreError::Unavailable { doubtful: false, .. }) if asked < 20 => asked += 1,
+            Err(StoreError::Unavailable { doubtful: false, .. }) if asked < 100 => asked += 1,
             Err(error) => panic!("{error:?}"),
         }
     };
@@ -218,13 +229,13 @@ async fn no_error_tells_the_password() {
         format!("{scheme}://{user}:{secret}@{host}?sslmode=require&sslrootcert=/nowhere/{user}"),
     ];
     for variant in variants {
-        let began = Instant::now();
-        let options = at(&variant);
-        let refused = open(&options).await.err().unwrap();
+        let options = hasty(&variant);
+        let mut refused = None;
+        in_time(PATIENCE, async || refused = open(&options).await.err()).await;
+        let refused = refused.expect("nothing of it can be used");
         let told = format!("{refused} {refused:?} {options:?}");
         println!("{refused}");
         assert!(!told.contains("hunter2"), "{told}");
-        assert!(began.elapsed() < PATIENCE);
     }
 }
 

@@ -84,7 +84,7 @@ impl App {
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
         let engine = parts::engine(settings, &clock, &prober, &store, publisher);
         let engine = Arc::new(Engine::start(engine).await.context("the fleet could not be loaded")?);
-        let registration = Arc::new(Registration::new(
+        let registration = Registration::new(
             Arc::clone(engine.board()),
             Arc::clone(engine.outbox()),
             Arc::clone(&store),
@@ -92,7 +92,8 @@ impl App {
             Arc::clone(&clock),
             parts::policy(settings),
             Arc::clone(&vault),
-        ));
+        );
+        let registration = Arc::new(registration.answering_within(settings.store.call_timeout));
         let identity = identity::identity(settings, &store, &clock, &breakers).await?;
         let keep = chrono::TimeDelta::days(i64::from(settings.history.transitions_retention_days));
         let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await;

@@ -18,7 +18,7 @@ use crate::{
     api::StatusPage,
     audit::JournalRules,
     breaker::Breakers,
-    bus::{BusOptions, RedisBus},
+    bus::{BusOptions, PATIENCE, RedisBus},
     config::{Database, Settings, Timing, set_path},
     credentials::InMemoryCredentials,
     discovery::{Budget, Habits, Manner},
@@ -41,6 +41,7 @@ pub(super) fn store_options(settings: &Settings) -> StoreOptions {
         max_connections: settings.store.max_connections,
         acquire_timeout: settings.store.acquire_timeout,
         statement_timeout: settings.store.statement_timeout,
+        call_timeout: settings.store.call_timeout,
         ..StoreOptions::new(place)
     }
 }
@@ -108,6 +109,7 @@ pub(super) fn start_bus(settings: &Settings) -> anyhow::Result<Option<RedisBus>>
         stream: settings.events.stream.clone(),
         stream_max_length: settings.events.stream_max_length,
         ca_file: set_path(&settings.redis_ca_file).map(Path::to_owned),
+        patience: PATIENCE,
     };
     Ok(Some(RedisBus::start(&options).context(redis_key(settings))?))
 }

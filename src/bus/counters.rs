@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use tracing::Instrument;
 
 use super::{
+    PATIENCE,
     address::{self, BusAddressError},
     hurried,
     link::{self, Link},
@@ -29,7 +30,7 @@ impl Counters {
     /// When the URL or the file of authorities cannot be used. An absent server is no error.
     pub fn start(url: &SecretString, ca_file: Option<&Path>, database: u8) -> Result<Self, BusAddressError> {
         let client = address::client_of(url, ca_file, Some(database))?;
-        Ok(Self { link: Link::start(client.clone()), client })
+        Ok(Self { link: Link::start(client.clone(), PATIENCE), client })
     }
 
     /// Runs a script over one key; its answer is a number.

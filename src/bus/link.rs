@@ -17,7 +17,7 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 
-use super::{PATIENCE, hurried};
+use super::hurried;
 
 /// Pause between two questions whether the server is there.
 const PING_EVERY: Duration = Duration::from_secs(2);
@@ -50,15 +50,18 @@ pub(super) struct Link {
 
 struct State {
     client: Client,
+    /// How long the server may take over one call.
+    patience: Duration,
     health: Mutex<BusHealth>,
     timeouts: AtomicU32,
     suspicious: Notify,
 }
 
 impl Link {
-    pub(super) fn start(client: Client) -> Self {
+    pub(super) fn start(client: Client, patience: Duration) -> Self {
         let state = Arc::new(State {
             client,
+            patience,
             health: Mutex::default(),
             timeouts: AtomicU32::new(0),
             suspicious: Notify::new(),
@@ -116,7 +119,7 @@ impl State {
 
     async fn ping(&self) {
         let began = Instant::now();
-        let answer = self.client.with_options(&hurried(PATIENCE)).ping::<Value>(None).await;
+        let answer = self.client.with_options(&hurried(self.patience)).ping::<Value>(None).await;
         self.learn(answer.as_ref().err());
         self.health.lock().ping_latency = answer.is_ok().then(|| began.elapsed());
     }

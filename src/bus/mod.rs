@@ -39,10 +39,10 @@ pub use link::BusHealth;
 const SCRIPT: &str = include_str!("append.lua");
 /// Events in one call of the script.
 const PORTION: usize = 250;
-/// How long the server may take over one call.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// The client's own timeout may be held up; this one is not.
-const LAST_RESORT: Duration = Duration::from_millis(550);
+/// How long a server may usually take over one call.
+pub const PATIENCE: Duration = Duration::from_millis(500);
+/// The client's own timeout may be held up; one this much later is not.
+const LAST_RESORT: Duration = Duration::from_millis(50);
 
 /// Where events go.
 #[derive(Clone, Debug)]
@@ -57,6 +57,8 @@ pub struct BusOptions {
     pub stream_max_length: u64,
     /// PEM file of authorities trusted beside the system's own.
     pub ca_file: Option<PathBuf>,
+    /// How long the server may take over one call.
+    pub patience: Duration,
 }
 
 /// A publisher to Redis. It connects in the background, and again whenever it must; it ends when dropped.
@@ -64,6 +66,7 @@ pub struct RedisBus {
     client: Client,
     link: link::Link,
     names: Names,
+    patience: Duration,
     /// Position of the newest event that a server acknowledged to this process; 0 for none.
     acknowledged: AtomicI64,
     breaker: Option<Arc<Breaker>>,
@@ -90,7 +93,9 @@ impl RedisBus {
             stream_max_length: i64::try_from(options.stream_max_length).unwrap_or(i64::MAX),
         };
         let acknowledged = AtomicI64::new(0);
-        Ok(Self { link: link::Link::start(client.clone()), client, names, acknowledged, breaker: None })
+        let patience = options.patience;
+        let link = link::Link::start(client.clone(), patience);
+        Ok(Self { link, client, names, patience, acknowledged, breaker: None })
     }
 
     /// Leaves a server alone for a while that does not answer.
@@ -112,7 +117,7 @@ impl RedisBus {
     /// Says goodbye to the server, if it listens.
     pub async fn close(self) {
         self.link.stop();
-        let _ = tokio::time::timeout(PATIENCE, self.client.quit()).await;
+        let _ = tokio::time::timeout(self.patience, self.client.quit()).await;
     }
 
     /// Publishes some events, all or none; returns where the stream ended before them. One that ended before what was
@@ -126,8 +131,8 @@ impl RedisBus {
         arguments.extend([names.all.clone(), names.cluster.clone()].map(Value::String));
         events.iter().for_each(|event| names.append(&mut arguments, event));
         let command = CustomCommand::new_static("EVAL", ClusterHash::Offset(2), false);
-        let client = self.client.with_options(&hurried(PATIENCE));
-        let answer = tokio::time::timeout(LAST_RESORT, client.custom(command, arguments)).await;
+        let client = self.client.with_options(&hurried(self.patience));
+        let answer = tokio::time::timeout(self.patience + LAST_RESORT, client.custom(command, arguments)).await;
         answer.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, "silent")))
     }
 

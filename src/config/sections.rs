@@ -321,6 +321,9 @@ pub struct Store {
     /// Longest run of one statement.
     #[serde(rename = "statement_timeout_ms", with = "millis")]
     pub statement_timeout: Duration,
+    /// Longest call: waiting, statements and commit. A write through the API is answered within it.
+    #[serde(rename = "call_timeout_ms", with = "millis")]
+    pub call_timeout: Duration,
 }
 
 /// How statuses reach the database.

@@ -246,6 +246,7 @@ impl Checks<'_> {
         self.within("store.max_connections", store.max_connections, 1, 1000);
         self.within("store.acquire_timeout_ms", store.acquire_timeout, MILLISECOND, hour);
         self.within("store.statement_timeout_ms", store.statement_timeout, MILLISECOND, hour);
+        self.within("store.call_timeout_ms", store.call_timeout, MILLISECOND, hour);
         self.within("recorder.flush_interval_ms", recorder.flush_interval, MILLISECOND, hour);
         self.within("recorder.idle_flush_seconds", recorder.idle_flush, MILLISECOND, DAY);
         let history = &settings.history;

@@ -31,6 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub struct Shared {
     counters: Counters,
     breaker: Arc<Breaker>,
+    patience: Duration,
 }
 
 impl Shared {
@@ -44,7 +45,13 @@ impl Shared {
         database: u8,
         breaker: Arc<Breaker>,
     ) -> Result<Self, BusAddressError> {
-        Ok(Self { counters: Counters::start(url, ca_file, database)?, breaker })
+        Ok(Self { counters: Counters::start(url, ca_file, database)?, breaker, patience: PATIENCE })
+    }
+
+    /// The same with another time that Redis may take.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Takes one of this caller's tokens; passes when Redis does not answer in time.
@@ -54,7 +61,7 @@ impl Shared {
         }
         let key = format!("ratelimit:user:{id}:api");
         let arguments = [rate.per_second.to_string(), rate.burst.max(1.0).to_string()];
-        let answer = self.counters.eval(SCRIPT, key, arguments, PATIENCE).await;
+        let answer = self.counters.eval(SCRIPT, key, arguments, self.patience).await;
         self.breaker.learn(answer.is_ok());
         match answer {
             Ok(0) => Ok(()),

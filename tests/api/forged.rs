@@ -86,7 +86,7 @@ async fn a_token_of_the_issuer_is_its_subject() {
 async fn an_issuer_that_fails_is_left_alone_then_tried_and_asked_again() {
     let (issuer, authority) = (Issuer::start().await, tempfile::NamedTempFile::new().unwrap());
     std::fs::write(authority.path(), issuer.ca_pem()).unwrap();
-    let rules = BreakerRules { failure_threshold: 2, recovery_timeout: Duration::from_secs(2), half_open_requests: 2 };
+    let rules = BreakerRules { failure_threshold: 2, recovery_timeout: Duration::from_secs(8), half_open_requests: 2 };
     let breaker = Arc::new(Breaker::new("token_issuer", Arc::new(SystemClock), rules));
     let wire = Wire::new(Some(authority.path())).unwrap().behind(Arc::clone(&breaker));
     let keys = format!("{}/keys", issuer.url()).parse().unwrap();
@@ -97,7 +97,7 @@ async fn an_issuer_that_fails_is_left_alone_then_tried_and_asked_again() {
     assert!(matches!(wire.get(&keys).await, Err(WireError::LeftAlone)));
     assert_eq!((breaker.state(), issuer.key_requests()), (BreakerState::Open, 2));
     issuer.set_down(false);
-    eventually(Duration::from_secs(10), async || wire.get(&keys).await).await;
+    eventually(Duration::from_secs(60), async || wire.get(&keys).await).await;
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     wire.get(&keys).await.unwrap();
     assert_eq!(breaker.state(), BreakerState::Closed);

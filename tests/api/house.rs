@@ -1,6 +1,7 @@
 //! A whole house without sockets: the router over a real engine, a real SQLite store and a fleet that does as it is told.
 
 use std::{
+    convert::identity,
     path::PathBuf,
     sync::{Arc, Mutex},
     time::Duration,
@@ -45,16 +46,11 @@ use tower::ServiceExt;
 const RATES: Rates =
     Rates { known: Rate { per_second: 0.0, burst: 1.0 }, unknown: Rate { per_second: 0.0, burst: 1.0 } };
 
-/// What a disk may take that stalls: the store's own limits are tested elsewhere.
+/// What a disk may take that stalls, where it is not the limits that are tested.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn patient(file: PathBuf) -> StoreOptions {
-    StoreOptions {
-        acquire_timeout: PATIENCE,
-        statement_timeout: PATIENCE,
-        call_timeout: PATIENCE,
-        ..StoreOptions::new(Place::File(file))
-    }
+fn patient(options: StoreOptions) -> StoreOptions {
+    StoreOptions { acquire_timeout: PATIENCE, statement_timeout: PATIENCE, call_timeout: PATIENCE, ..options }
 }
 
 /// The house.
@@ -209,17 +205,27 @@ impl House {
 
     /// A house with the engine's metrics.
     pub async fn build_with(metrics: Option<PrometheusHandle>) -> Self {
-        Self::build_whole(metrics, false).await
+        Self::build_whole(metrics, false, patient).await
     }
 
     /// A house that accepts tokens only.
     pub async fn guarded() -> Self {
-        Self::build_whole(None, true).await
+        Self::build_whole(None, true, patient).await
     }
 
-    async fn build_whole(metrics: Option<PrometheusHandle>, guarded: bool) -> Self {
+    /// A house whose store keeps the limits it has by default.
+    pub async fn impatient() -> Self {
+        Self::build_whole(None, false, identity).await
+    }
+
+    async fn build_whole(
+        metrics: Option<PrometheusHandle>,
+        guarded: bool,
+        limits: fn(StoreOptions) -> StoreOptions,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let store = open(&patient(directory.path().join("fleet.db"))).await.unwrap();
+        let options = limits(StoreOptions::new(Place::File(directory.path().join("fleet.db"))));
+        let store = open(&options).await.unwrap();
         let clock: Arc<dyn Clock> = Arc::new(TestClock::default());
         let fleet = FakeFleet::default();
         let engine = Arc::new(Engine::start(engine_parts(&store, &clock, &fleet)).await.unwrap());
@@ -240,7 +246,7 @@ impl House {
             Policy::default(),
             Arc::clone(&vault),
         );
-        let registration = Arc::new(registration);
+        let registration = Arc::new(registration.answering_within(options.call_timeout));
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), 7));
         let answers = Arc::<FakeInquirer>::default();
         let habits = Habits { on_registration: true, period: TimeDelta::hours(24), since: clock.wall() };
@@ -387,7 +393,7 @@ impl House {
     /// Waits until a cluster is in a state.
     pub async fn until(&self, id: &str, state: &str) {
         let id: ClusterId = id.parse().unwrap();
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(40);
         while self.engine.board().get(id).is_none_or(|entry| entry.status.state.as_str() != state) {
             assert!(Instant::now() < deadline, "never {state}");
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -96,13 +96,15 @@ async fn a_filtered_page_of_ten_thousand_is_quick() {
     let house = House::build().await;
     furnish(&house, 10_000);
     let path = "/api/v1/clusters?state=OFFLINE&label_selector=team%20in%20(t1,t2,t3)&page_size=100";
-    let began = Instant::now();
-    for _ in 0..10 {
+    let mut took = Vec::new();
+    for _ in 0..11 {
+        let began = Instant::now();
         assert_eq!(names(&house.get(path).await.json()).len(), 100);
+        took.push(began.elapsed());
     }
-    let each = began.elapsed() / 10;
-    println!("a filtered page of 100 out of 10,000: {each:?} (debug build)");
-    assert!(each.as_millis() < 250, "{each:?}");
+    took.sort();
+    println!("a filtered page of 100 out of 10,000: {:?} (median, debug build)", took[5]);
+    assert!(took[5].as_millis() < 250, "{took:?}");
 }
 
 #[tokio::test]

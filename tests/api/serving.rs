@@ -35,7 +35,7 @@ async fn say(stream: &mut TcpStream, text: &str) {
 
 async fn hear(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
-    let _ = tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut bytes)).await.expect("closed");
+    let _ = tokio::time::timeout(Duration::from_secs(40), stream.read_to_end(&mut bytes)).await.expect("closed");
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
@@ -47,7 +47,7 @@ async fn a_client_that_never_finishes_its_head_is_cut_off() {
     say(&mut slow, "GET /health HTTP/1.1\r\nHost: x\r\n").await;
     let began = Instant::now();
     hear(slow).await;
-    assert!(began.elapsed() < Duration::from_secs(3));
+    assert!(began.elapsed() < Duration::from_secs(8), "before the default");
 }
 
 #[tokio::test]
@@ -81,8 +81,8 @@ async fn stopping_ends_streams_and_lets_requests_finish() {
     let began = Instant::now();
     served.house.stop.send_replace(true);
     served.stop.send_replace(true);
-    tokio::time::timeout(Duration::from_secs(5), served.task).await.expect("stopped").unwrap();
-    assert!(began.elapsed() < Duration::from_secs(3));
+    tokio::time::timeout(Duration::from_secs(40), served.task).await.expect("stopped").unwrap();
+    assert!(began.elapsed() < Duration::from_secs(9), "less than the grace");
     assert!(hear(stream).await.contains("0\r\n\r\n"));
     assert!(TcpStream::connect(served.address).await.is_err());
 }

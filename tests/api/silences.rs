@@ -34,7 +34,7 @@ async fn fail(house: &House, id: &str) {
 
 /// A cluster's history once it has so many transitions.
 async fn history(house: &House, id: &str, transitions: usize) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(40);
     loop {
         let told = house.get(&format!("/api/v1/clusters/{id}/history")).await.json();
         if told["transitions"].as_array().unwrap().len() == transitions {

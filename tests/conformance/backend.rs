@@ -30,12 +30,13 @@ impl Backend {
     pub async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let options = StoreOptions::new(Place::File(directory.path().join("state/fleetbeat.db")));
-        Self { options, secrets: None, _directory: Some(directory) }
+        Self { options: patient(options), secrets: None, _directory: Some(directory) }
     }
 
     pub async fn postgresql() -> Self {
         let url = Postgres::shared().await.database().await;
-        Self { options: StoreOptions::new(Place::Server(SecretString::from(url))), secrets: None, _directory: None }
+        let options = StoreOptions::new(Place::Server(SecretString::from(url)));
+        Self { options: patient(options), secrets: None, _directory: None }
     }
 
     /// SQLite, with the credentials in a namespace of a real kube-apiserver; `None` on a machine without one.
@@ -57,13 +58,6 @@ impl Backend {
     pub fn secrets(&self, store: &Arc<dyn Store>) -> Option<KubeSecrets> {
         let (hub, namespace) = self.secrets.as_ref()?;
         Some(KubeSecrets::new(hub, namespace, Arc::clone(store)))
-    }
-
-    /// The same, with all the time that ten thousand rows take in an unoptimised build on a busy machine.
-    pub fn patient(mut self) -> Self {
-        self.options.call_timeout = std::time::Duration::from_secs(60);
-        self.options.statement_timeout = std::time::Duration::from_secs(60);
-        self
     }
 
     /// Opens it.
@@ -100,4 +94,10 @@ impl Backend {
             }
         }
     }
+}
+
+/// With all the time that ten thousand rows take in an unoptimised build on a busy machine.
+fn patient(options: StoreOptions) -> StoreOptions {
+    let long = std::time::Duration::from_secs(60);
+    StoreOptions { acquire_timeout: long, statement_timeout: long, call_timeout: long, ..options }
 }

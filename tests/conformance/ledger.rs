@@ -165,7 +165,7 @@ async fn sequences(store: &dyn fleetbeat::store::Store, ids: &[ClusterId]) -> BT
 }
 
 pub async fn ten_thousand_statuses_go_in_one_flush(backend: Backend) {
-    let store = backend.patient().store().await;
+    let store = backend.store().await;
     let names: Vec<_> = (0..10_000).map(|n| format!("spoke-{n:05}")).collect();
     let mut ids = Vec::new();
     for (names, position) in names.chunks(1_000).zip((10..).step_by(1_000)) {

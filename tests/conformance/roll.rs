@@ -207,7 +207,7 @@ pub async fn a_deleted_name_can_be_taken_again(backend: Backend) {
 }
 
 pub async fn a_fleet_of_ten_thousand_loads(backend: Backend) {
-    let store = backend.patient().store().await;
+    let store = backend.store().await;
     let rows: Vec<_> = (0..10_000).map(|n| (cluster(&format!("spoke-{n:05}")), status(1, State::Online))).collect();
     let events: Vec<_> = rows.iter().zip(10..).map(|((cluster, _), at)| event(cluster.id, at, 1)).collect();
     for (rows, events) in rows.chunks(1_000).zip(events.chunks(1_000)) {

@@ -47,17 +47,19 @@ async fn health_while(client: &Client, done: impl Future<Output = ()>) -> (Durat
 
 /// Asks while an attack goes on. A busy machine makes answers late without any, so three attacks may be tried: what an attack does
 /// it does every time.
-async fn hardly_felt(client: &Client, what: &str, mut attack: impl AsyncFnMut()) {
+/// An attack says what was wrong with it.
+async fn hardly_felt(client: &Client, what: &str, mut attack: impl AsyncFnMut() -> Option<String>) {
     const ATTEMPTS: usize = 3;
     let mut seen = Vec::new();
     for _ in 0..ATTEMPTS {
         let (quiet, _) = health_while(client, tokio::time::sleep(Duration::from_secs(2))).await;
-        let (p99, count) = health_while(client, attack()).await;
-        println!("{what}: /health p99 {p99:.1?} over {count} requests; {quiet:.1?} without");
-        if p99 < Duration::from_millis(100) {
+        let mut wrong = None;
+        let (p99, count) = health_while(client, async { wrong = attack().await }).await;
+        println!("{what}: /health p99 {p99:.1?} over {count} requests; {quiet:.1?} without; {wrong:?}");
+        if p99 < Duration::from_millis(100) && wrong.is_none() {
             return;
         }
-        seen.push(p99);
+        seen.push((p99, wrong));
     }
     panic!("{what}: {seen:?}");
 }
@@ -79,7 +81,7 @@ async fn two_hundred_half_sent_requests_are_closed_in_time_and_hurt_nobody() {
             let mut stream = TcpStream::connect(&at).await.unwrap();
             say(&mut stream, half).await;
             crowd.push(tokio::spawn(async move {
-                hear(&mut stream, Duration::from_secs(20)).await;
+                hear(&mut stream, Duration::from_secs(40)).await;
                 begin.elapsed()
             }));
         }
@@ -88,7 +90,7 @@ async fn two_hundred_half_sent_requests_are_closed_in_time_and_hurt_nobody() {
             longest = longest.max(one.await.unwrap());
         }
         println!("the last of {CROWD} was closed after {longest:.2?}");
-        assert!(longest <= CLOSED_WITHIN, "{longest:?}");
+        (longest > CLOSED_WITHIN).then(|| format!("closed after {longest:?}"))
     };
     hardly_felt(&product.client(), "half-sent requests", attack).await;
 }
@@ -108,7 +110,7 @@ async fn slowhttptest_finds_the_door_open_and_its_own_connections_closed() {
                 command.args(["-x", "24", "-f", "application/json", "-u", &url]).output().unwrap()
             });
             let told = String::from_utf8_lossy(&run.await.unwrap().stdout).into_owned();
-            assert!(told.contains("No open connections left"), "{told}");
+            (!told.contains("No open connections left")).then_some(told)
         };
         hardly_felt(&product.client(), &format!("slowhttptest {mode}"), attack).await;
     }

@@ -134,6 +134,6 @@ pub async fn hear(stream: &mut (impl AsyncRead + Unpin), within: Duration) -> St
 /// One whole `GET` on a connection of its own.
 pub async fn get_once(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> String {
     say(&mut stream, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")).await;
-    let answer = hear(&mut stream, Duration::from_secs(5)).await;
+    let answer = hear(&mut stream, Duration::from_secs(40)).await;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or(answer)
 }

@@ -22,7 +22,7 @@ fn product(kubeconfig: &str) -> Product {
     std::fs::write(&config, kubeconfig).unwrap();
     product
         .set("hub.kubeconfig", config.display())
-        .set("hub.timeout_seconds", 3)
+        .set("hub.timeout_seconds", 30)
         .set("auth.kubernetes.enabled", true)
         .set("auth.kubernetes.rights", "access_review")
 }

@@ -21,7 +21,8 @@ use crate::{
     support::{Scratch, eventually},
 };
 
-const LIMITS: Limits = Limits { timeout: Duration::from_millis(500), answer_bytes: 10_000 };
+const LIMITS: Limits = Limits { timeout: Duration::from_secs(60), answer_bytes: 10_000 };
+const HASTY: Limits = Limits { timeout: Duration::from_millis(500), ..LIMITS };
 
 fn kubeconfig(server: &str, ca: &str) -> String {
     use base64::{Engine, prelude::BASE64_STANDARD};
@@ -64,15 +65,14 @@ async fn silence_and_slow_answers_end_in_time() {
     let drip = format!("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{}", "x".repeat(500));
     for act in [Act::Hang, Act::Drip(drip)] {
         let began = tokio::time::Instant::now();
-        let (error, _) = asked(act).await;
+        let (error, _) = asked_within(HASTY, act).await;
         assert!(matches!(&error, HubError::Unavailable(why) if why.contains("no answer in time")), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(5));
+        assert!(began.elapsed() < Duration::from_secs(40));
     }
 }
 
 #[tokio::test]
 async fn endless_answers_end_by_their_size_before_their_time_is_up() {
-    let patient = Limits { timeout: Duration::from_secs(60), ..LIMITS };
     let endless = |head: &str, more: &str| Act::Endless(head.to_owned(), more.to_owned());
     let chunk = format!("3e8\r\n{}\r\n", "x".repeat(1_000));
     for (act, words) in [
@@ -81,7 +81,7 @@ async fn endless_answers_end_by_their_size_before_their_time_is_up() {
         (endless("HTTP/1.1 200 OK\r\n", "a: b\r\n"), "the connection broke"),
         (Act::Close, "the connection broke"),
     ] {
-        let (error, _) = asked_within(patient, act).await;
+        let (error, _) = asked(act).await;
         assert!(matches!(&error, HubError::Unavailable(why) if why.contains(words)), "{words}: {error}");
     }
 }
@@ -107,7 +107,7 @@ async fn a_hub_that_fails_is_left_alone_then_tried_and_asked_again() {
         true => answer("200 OK\r\nContent-Type: application/json", list),
         false => Act::status(503),
     });
-    let rules = BreakerRules { failure_threshold: 2, recovery_timeout: Duration::from_secs(2), half_open_requests: 2 };
+    let rules = BreakerRules { failure_threshold: 2, recovery_timeout: Duration::from_secs(8), half_open_requests: 2 };
     let breaker = Arc::new(Breaker::new("hub_kubernetes", Arc::new(SystemClock), rules));
     let config = kubeconfig(&spoke.https(), &authority.pem());
     let source = Source::Kubeconfig(scratch.write("kubeconfig", &config, None));
@@ -120,7 +120,7 @@ async fn a_hub_that_fails_is_left_alone_then_tried_and_asked_again() {
     assert!(matches!(&error, HubError::Unavailable(why) if why.contains("left alone")), "{error}");
     assert_eq!(spoke.heads().len(), 2);
     good.store(true, Ordering::SeqCst);
-    eventually(Duration::from_secs(10), list).await;
+    eventually(Duration::from_secs(60), list).await;
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     list().await.unwrap();
     assert_eq!(breaker.state(), BreakerState::Closed);

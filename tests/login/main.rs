@@ -175,7 +175,7 @@ async fn who_is_known_to_a_real_hub_comes_in_with_a_token_made_for_us() {
     let kubeconfig = file(&server.kubeconfig(server.token()));
     let product = Product::new()
         .set("hub.kubeconfig", kubeconfig.display())
-        .set("hub.timeout_seconds", 3)
+        .set("hub.timeout_seconds", 8)
         .set("auth.kubernetes.enabled", true)
         .set("auth.kubernetes.grants", r#"[{"group": "system:serviceaccounts:default", "role": "operator"}]"#)
         .started()

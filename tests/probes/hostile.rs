@@ -13,10 +13,17 @@ async fn against(deadline: Duration, act: Act) -> Option<Cause> {
     let mut bench = Bench::new();
     bench.deadline = deadline;
     let spoke = Spoke::start(&bench.authority, Serving::Good, move |_| act.clone());
-    let began = tokio::time::Instant::now();
-    let outcome = bench.once(&spoke.https()).await;
-    assert!(began.elapsed() < deadline + Duration::from_millis(500), "{outcome:?} after {:?}", began.elapsed());
-    cause(outcome)
+    let mut late = Vec::new();
+    // A busy machine is late now and then, a probe without end always.
+    while late.len() < 3 {
+        let began = tokio::time::Instant::now();
+        let outcome = bench.once(&spoke.https()).await;
+        if began.elapsed() < deadline + Duration::from_millis(500) {
+            return cause(outcome);
+        }
+        late.push((outcome, began.elapsed()));
+    }
+    panic!("not once in time: {late:?}");
 }
 
 const LONG: Duration = Duration::from_secs(5);

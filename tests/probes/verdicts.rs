@@ -81,15 +81,16 @@ async fn a_redirect_is_not_followed_and_is_not_health() {
 
 #[tokio::test]
 async fn what_fails_before_http_has_its_own_cause() {
-    let mut bench = Bench::new();
-    bench.deadline = Duration::from_millis(300);
+    let bench = Bench::new();
+    let mut hasty = Bench::new();
+    hasty.deadline = Duration::from_millis(300);
     let serve = |serving| Spoke::start(&bench.authority, serving, |_| Act::status(200));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     assert_eq!(cause(bench.once(&format!("https://{free}")).await), Some(Cause::Refused));
     assert_eq!(cause(bench.once(&serve(Serving::Expired).https()).await), Some(Cause::CertificateExpired));
     assert_eq!(cause(bench.once(&serve(Serving::WrongName).https()).await), Some(Cause::Tls));
     assert_eq!(cause(bench.once(&serve(Serving::Resetting).https()).await), Some(Cause::Tls));
-    assert_eq!(cause(bench.once(&serve(Serving::Silent).https()).await), Some(Cause::Timeout));
+    assert_eq!(cause(hasty.once(&serve(Serving::Silent).https()).await), Some(Cause::Timeout));
     assert_eq!(cause(bench.once(&serve(Serving::Good).http()).await), Some(Cause::Protocol));
     assert_eq!(cause(bench.once("https://name.that.cannot.exist.invalid").await), Some(Cause::Dns));
     assert_eq!(cause(bench.once("https://169.254.169.254/latest/meta-data").await), Some(Cause::Blocked));
@@ -106,7 +107,7 @@ async fn a_full_backlog_is_no_connection_within_the_deadline() {
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let fill: Vec<_> = (0..4).map(|_| tokio::net::TcpStream::connect(address)).collect();
     let _held: Vec<_> = futures_util::future::join_all(
-        fill.into_iter().map(|connect| tokio::time::timeout(Duration::from_millis(100), connect)),
+        fill.into_iter().map(|connect| tokio::time::timeout(Duration::from_millis(500), connect)),
     )
     .await;
     assert_eq!(cause(bench.once(&format!("https://{address}")).await), Some(Cause::ConnectTimeout));
@@ -150,21 +151,22 @@ async fn without_permits_a_probe_is_not_run_and_the_clock_does_not_start() {
     let mut bench = Bench::new();
     bench.options.max_in_flight = 1;
     bench.options.permit_wait = Duration::from_millis(200);
-    bench.deadline = Duration::from_secs(1);
+    bench.deadline = Duration::from_secs(60);
     let spoke = Spoke::start(&bench.authority, Serving::Good, |_| Act::Hang);
     let (prober, target) = (bench.prober(), bench.target(&spoke.https()));
     let (mut first, mut second) = (bench.session_of(&prober, &target), bench.session_of(&prober, &target));
-    let (first, second) = tokio::join!(first.check(false), second.check(false));
-    assert_eq!(cause(first.api_server), Some(Cause::Timeout));
-    assert_eq!(reason(second.api_server), NotRun::NoPermit);
-    assert_eq!(prober.permits_in_use().in_flight, 0);
+    let first = tokio::spawn(async move { first.check(false).await });
+    crate::bench::until("the permit is taken", || prober.permits_in_use().in_flight == 1).await;
+    assert_eq!(reason(second.check(false).await.api_server), NotRun::NoPermit);
+    first.abort();
+    crate::bench::until("the permit is given back", || prober.permits_in_use().in_flight == 0).await;
 }
 
 #[tokio::test]
 async fn a_silent_handshake_gives_its_permit_back() {
     let mut bench = Bench::new();
     bench.options.max_handshakes = 1;
-    bench.deadline = Duration::from_secs(3);
+    bench.deadline = Duration::from_secs(60);
     let silent = Spoke::start(&bench.authority, Serving::Silent, |_| Act::status(200));
     let good = Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
     let prober = bench.prober();
@@ -172,10 +174,9 @@ async fn a_silent_handshake_gives_its_permit_back() {
     let mut healthy = bench.session_of(&prober, &bench.target(&good.https()));
     let hanging = tokio::spawn(async move { hanging.check(false).await });
     crate::bench::until("the permit is taken", || prober.permits_in_use().handshakes == 1).await;
-    let began = tokio::time::Instant::now();
     assert_eq!(cause(healthy.check(false).await.api_server), None);
-    assert!(began.elapsed() < Duration::from_secs(2));
-    assert_eq!(cause(hanging.await.unwrap().api_server), Some(Cause::Timeout));
+    assert!(!hanging.is_finished(), "its deadline is still to come");
+    hanging.abort();
 }
 
 #[tokio::test]

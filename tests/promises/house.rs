@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Client, Product, eventually};
 
 /// Longest time anything is waited for.
-pub const LONG: Duration = Duration::from_secs(30);
+pub const LONG: Duration = Duration::from_secs(60);
 
 pub struct House {
     pub product: Product,

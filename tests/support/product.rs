@@ -13,6 +13,9 @@ use super::waiting::eventually;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 
+/// What a disk may take that stalls: limits of the database are those of the product only in an [`Product::impatient`] one.
+const LIMITS: [&str; 3] = ["store.acquire_timeout_ms", "store.statement_timeout_ms", "store.call_timeout_ms"];
+
 /// One installation: settings, a data directory and a port that outlive its processes. Dropped, its process is killed.
 pub struct Product {
     environment: BTreeMap<String, String>,
@@ -26,7 +29,8 @@ impl Product {
     pub fn new() -> Self {
         let scratch = Scratch::new();
         let (port, data) = (free_port(), scratch.path().join("data"));
-        let product = Self { environment: BTreeMap::new(), port, running: None, scratch };
+        let mut product = Self { environment: BTreeMap::new(), port, running: None, scratch };
+        LIMITS.iter().for_each(|limit| product.put(limit, 30_000));
         product
             .set("server.listen", format!("127.0.0.1:{port}"))
             .set("data_dir", data.display())
@@ -40,10 +44,16 @@ impl Product {
         self
     }
 
+    /// The same with the default limits of the database.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        LIMITS.iter().for_each(|limit| drop(self.environment.remove(&variable(limit))));
+        self
+    }
+
     /// Changes a setting of an installation in use, for the next start.
     pub fn put(&mut self, key: &str, value: impl ToString) {
-        let name = format!("FLEETBEAT__{}", key.to_uppercase().replace('.', "__"));
-        self.environment.insert(name, value.to_string());
+        self.environment.insert(variable(key), value.to_string());
     }
 
     /// Sets any environment variable, for the next start.
@@ -182,4 +192,9 @@ impl Drop for Product {
             eprintln!("--- the last lines of fleetbeat's log ---\n{}", tail(&self.logs()));
         }
     }
+}
+
+/// The environment variable of a setting.
+fn variable(key: &str) -> String {
+    format!("FLEETBEAT__{}", key.to_uppercase().replace('.', "__"))
 }

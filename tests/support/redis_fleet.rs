@@ -151,7 +151,7 @@ fn primary_of(line: &str, slot: u16) -> Option<u16> {
 async fn ask(port: u16, words: &[&str]) -> Result<Vec<String>, String> {
     let mut command = tokio::process::Command::new("redis-cli");
     command.args(["-h", "127.0.0.1", "-p", &port.to_string()]).args(words).stdin(Stdio::null()).kill_on_drop(true);
-    let output = timeout(Duration::from_secs(2), command.output()).await.map_err(|_| "silent".to_owned())?;
+    let output = timeout(Duration::from_secs(20), command.output()).await.map_err(|_| "silent".to_owned())?;
     let text = String::from_utf8_lossy(&output.map_err(|error| error.to_string())?.stdout).into_owned();
     if text.is_empty() || text.starts_with("Could not connect") {
         return Err(format!("no answer: {text}"));

