@@ -13,7 +13,7 @@ use crate::{
     health::CheckReport,
     meters::Meters,
     outbox::Outbox,
-    ports::{Clock, Enrolled, EventLog, Ledger, Prober, Publisher, Roll, StoreError},
+    ports::{Clock, Enrolled, EventLog, Ledger, Marker, Prober, Publisher, Roll, StoreError},
     recorder::{Recorder, RecorderArguments, RecorderRules},
     registry::{RegistryActor, RegistryArguments, RegistryMessage},
     roll::ClusterId,
@@ -47,6 +47,8 @@ pub struct EngineParts {
     pub publisher: Option<Arc<dyn Publisher>>,
     /// Addresses that prove that the monitor's own network works, if any.
     pub canaries: Option<Arc<dyn Canaries>>,
+    /// What tells the next process of events that died with this one, if anything.
+    pub marker: Option<Arc<dyn Marker>>,
 }
 
 /// Why the engine did not start.
@@ -125,6 +127,7 @@ impl Engine {
             ledger: parts.ledger,
             clock: Arc::clone(&parts.clock),
             meters: Arc::clone(&meters),
+            marker: parts.marker,
         })
         .await?;
         let fanout = match parts.publisher {

@@ -46,6 +46,14 @@ pub trait Session: Send + 'static {
     fn retune(&mut self, target: Arc<Target>);
 }
 
+/// Remembers beyond the death of the process that events wait in memory only.
+#[async_trait]
+pub trait Marker: Send + Sync + 'static {
+    /// Events that happened at `since` or later are about to be shown before they are stored. Returns when the next process would
+    /// find that; also when it cannot be remembered, after a moment.
+    async fn raise(&self, since: DateTime<Utc>);
+}
+
 /// A cluster of the roll as the store keeps it.
 #[derive(Clone, Debug)]
 pub struct Enrolled {

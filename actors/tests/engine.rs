@@ -1,15 +1,21 @@
 //! The engine as a whole, on a paused clock, over a fake fleet and a store in memory.
 #![cfg(test)]
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
 
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     board::Entry,
     doubt::DoubtRules,
     engine::{CheckNowError, Engine, EngineParts},
     event::{Event, EventDraft, EventType},
     health::{Outcome, State},
-    ports::{Batch, Clock, Ledger},
+    outbox::Outbox,
+    ports::{Batch, Clock, Ledger, Marker},
     recorder::RecorderRules,
     roll::{Cluster, ClusterId, Endpoints},
     target::Policy,
@@ -23,6 +29,22 @@ struct House {
     store: Arc<MemoryStore>,
     publisher: Arc<MemoryPublisher>,
     clock: Arc<TestClock>,
+    mark: Arc<Mark>,
+}
+
+/// When events were to be marked as unsaved: since when, and the newest event that anybody had seen by then.
+#[derive(Default)]
+struct Mark {
+    outbox: OnceLock<Arc<Outbox>>,
+    raised: Mutex<Vec<(DateTime<Utc>, i64)>>,
+}
+
+#[async_trait]
+impl Marker for Mark {
+    async fn raise(&self, since: DateTime<Utc>) {
+        let seen = *self.outbox.get().unwrap().head().borrow();
+        self.raised.lock().unwrap().push((since, seen));
+    }
 }
 
 impl House {
@@ -32,6 +54,7 @@ impl House {
 
     async fn over(store: Arc<MemoryStore>, fleet: FakeFleet) -> Self {
         let (clock, publisher) = (Arc::new(TestClock::default()), Arc::new(MemoryPublisher::default()));
+        let mark = Arc::<Mark>::default();
         let engine = Engine::start(EngineParts {
             policy: Policy::default(),
             doubt: DoubtRules::default(),
@@ -45,10 +68,12 @@ impl House {
             log: Arc::clone(&store) as _,
             publisher: Some(Arc::clone(&publisher) as _),
             canaries: None,
+            marker: Some(Arc::clone(&mark) as _),
         })
         .await
         .unwrap();
-        Self { engine, fleet, store, publisher, clock }
+        let _ = mark.outbox.set(Arc::clone(engine.outbox()));
+        Self { engine, fleet, store, publisher, clock, mark }
     }
 
     fn entry(&self, id: ClusterId) -> Entry {
@@ -382,6 +407,28 @@ async fn without_the_store_everything_goes_on_and_is_written_when_it_returns() {
     assert_eq!(house.engine.outbox().unsaved(), 0);
     assert_eq!(house.states(fleet[0].id), [State::Online, State::Offline, State::Online]);
     assert_eq!(house.publisher.published(), house.store.log());
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_anybody_hears_of_an_event_that_is_not_stored_it_is_marked() {
+    let fleet = clusters(20);
+    let house = House::of(&fleet).await;
+    house.pass(31).await;
+    let heard = house.publisher.published().last().unwrap().position;
+    house.store.set_away(true);
+    fleet[..2].iter().for_each(|cluster| house.fleet.set(cluster.id, Behaviour::Failing));
+    house.pass(40).await;
+    let first = &house.store.log().len();
+    let told = house.publisher.published()[*first].clone();
+    assert_eq!(*house.mark.raised.lock().unwrap(), [(told.timestamp, heard)], "once, before the first was told");
+    house.store.set_away(false);
+    house.pass(3).await;
+    house.store.set_away(true);
+    doubtful_write(&house, fleet[2].id).await;
+    house.fleet.set(fleet[2].id, Behaviour::Failing);
+    house.pass(40).await;
+    assert_eq!(house.engine.outbox().unsaved(), 0, "its place is not known");
+    assert!(house.mark.raised.lock().unwrap().len() > 1, "what only waits may be lost as well");
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,10 @@ use crate::{
     webhooks::Webhooks,
 };
 
-use self::listening::Listening;
+use self::{
+    listening::Listening,
+    observing::{MarkerFile, Raising},
+};
 pub use parts::open_store;
 
 /// How long writing and publishing what is left may take at the end.
@@ -57,6 +60,7 @@ pub struct App {
     bus: Option<Arc<RedisBus>>,
     journal: Arc<Journal>,
     webhooks: Arc<Webhooks>,
+    marker: Arc<MarkerFile>,
     stopping: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     tasks: JoinSet<()>,
@@ -82,7 +86,9 @@ impl App {
         let (vault, secrets) = credentials::vault(settings, &clock, &breakers, &store, memory, &prober).await?;
         let gap = observing::last_gap(&*store, &*clock).await?;
         let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
-        let engine = parts::engine(settings, &clock, &prober, &store, publisher);
+        let marker = Arc::new(MarkerFile::at(settings.data_dir.join("unsaved")));
+        let raising = Arc::new(Raising(Arc::clone(&marker)));
+        let engine = parts::engine(settings, &clock, &prober, &store, publisher, raising);
         let engine = Arc::new(Engine::start(engine).await.context("the fleet could not be loaded")?);
         let registration = Registration::new(
             Arc::clone(engine.board()),
@@ -177,13 +183,13 @@ impl App {
             store: Arc::clone(&store),
             engine: Arc::clone(&engine),
             clock,
-            marker: settings.data_dir.join("unsaved"),
+            marker: Arc::clone(&marker),
             gap,
         }));
         let listen = String::from(settings.server.listen.clone());
         let address = bound.map_or(listen, |address| address.to_string());
         tracing::info!(address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
-        Ok(Self { address: bound, engine, store, bus, journal, webhooks, stopping, server, tasks })
+        Ok(Self { address: bound, engine, store, bus, journal, webhooks, marker, stopping, server, tasks })
     }
 
     /// The TCP address at which the API is served, where there is one.
@@ -208,6 +214,7 @@ impl App {
         }
         self.store.close().await;
         if complete {
+            self.marker.lower(self.marker.raised());
             tracing::info!("stopped; nothing was left behind");
         } else {
             tracing::warn!(

@@ -8,7 +8,7 @@ use fleetbeat_actors::{
     Canaries,
     doubt::DoubtRules,
     engine::EngineParts,
-    ports::{Clock, Publisher},
+    ports::{Clock, Marker, Publisher},
     recorder::RecorderRules,
     target::{Cadence, Policy},
 };
@@ -208,6 +208,7 @@ pub(super) fn engine(
     prober: &HttpProber,
     store: &Arc<dyn Store>,
     publisher: Option<Arc<dyn Publisher>>,
+    marker: Arc<dyn Marker>,
 ) -> EngineParts {
     let canaries = (!settings.monitor.canaries.is_empty())
         .then(|| Arc::new(TcpCanaries::new(&settings.monitor.canaries)) as Arc<dyn Canaries>);
@@ -232,5 +233,6 @@ pub(super) fn engine(
         log: Arc::clone(store) as _,
         publisher,
         canaries,
+        marker: Some(marker),
     }
 }

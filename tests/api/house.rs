@@ -458,6 +458,7 @@ fn engine_parts(store: &Arc<dyn Store>, clock: &Arc<dyn Clock>, fleet: &FakeFlee
         log: Arc::clone(store) as _,
         publisher: None,
         canaries: None,
+        marker: None,
     }
 }
 

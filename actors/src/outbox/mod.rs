@@ -14,6 +14,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use parking_lot::RwLock;
 use tokio::sync::{Mutex, MutexGuard, watch};
 use uuid::Uuid;
@@ -210,6 +211,11 @@ impl Pen<'_> {
     /// Is the last sequence of this cluster unknown until the store answers?
     pub(crate) fn is_in_doubt(&self, cluster_id: ClusterId) -> bool {
         self.desk.next(cluster_id).is_none()
+    }
+
+    /// When the first of the written events happened.
+    pub(crate) fn earliest(&self) -> Option<DateTime<Utc>> {
+        self.written.iter().map(|event| event.timestamp).min()
     }
 
     /// The written events are stored: everybody may see them.

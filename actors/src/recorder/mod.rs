@@ -16,7 +16,7 @@ use crate::{
     health::{Status, Transition},
     meters::Meters,
     outbox::Outbox,
-    ports::{Clock, Ledger},
+    ports::{Clock, Ledger, Marker},
     roll::ClusterId,
     rollup::Rollup,
 };
@@ -110,6 +110,7 @@ pub(crate) struct RecorderArguments {
     pub(crate) ledger: Arc<dyn Ledger>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) marker: Option<Arc<dyn Marker>>,
 }
 
 struct RecorderActor;
@@ -218,9 +219,9 @@ impl RecorderState {
             return;
         }
         self.announcing = true;
-        let (outbox, drafts, actor) = (Arc::clone(&self.parts.outbox), self.load.take_drafts(), myself.clone());
+        let (parts, drafts, actor) = (self.parts.clone(), self.load.take_drafts(), myself.clone());
         tokio::spawn(async move {
-            let announced = announce(&outbox, drafts).await;
+            let announced = announce(&parts, drafts).await;
             let _ = actor.cast(RecorderMessage::Told(announced));
         });
     }

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    outbox::{Outbox, Pen, Standing},
+    outbox::{Pen, Standing},
     ports::{Ledger, StoreError},
 };
 
@@ -29,11 +29,21 @@ pub(crate) struct Announced {
 }
 
 /// Gives drafts their places and shows them, without the store. Those in doubt come back.
-pub(super) async fn announce(outbox: &Outbox, drafts: Vec<Draft>) -> Announced {
-    let mut pen = outbox.recorder_pen().await;
+pub(super) async fn announce(parts: &RecorderArguments, drafts: Vec<Draft>) -> Announced {
+    let mut pen = parts.outbox.recorder_pen().await;
     let placed = Placed::by(&mut pen, drafts);
-    pen.commit_unsaved();
+    commit_unsaved(parts, pen, !placed.postponed.is_empty()).await;
     Announced { turns: placed.turns, postponed: placed.postponed }
+}
+
+/// Shows what was written before it is stored: first of all the next process must be able to tell that it was not, should this one
+/// die. The same goes for what waits to be written because its cluster is in doubt.
+async fn commit_unsaved(parts: &RecorderArguments, pen: Pen<'_>, others_wait: bool) {
+    let since = pen.earliest().or_else(|| others_wait.then(|| parts.clock.wall()));
+    if let (Some(marker), Some(since), 0) = (&parts.marker, since, parts.outbox.unsaved()) {
+        marker.raise(since).await;
+    }
+    pen.commit_unsaved();
 }
 
 /// Drafts that got their places. Those of clusters that are gone are dropped.
@@ -104,7 +114,7 @@ pub(super) async fn store(parts: &RecorderArguments, mut portion: Portion, appet
         }
         Err(error) => {
             // Announced all the same: the same ids and sequences are written when the store is back.
-            pen.commit_unsaved();
+            commit_unsaved(parts, pen, !portion.drafts.is_empty()).await;
             portion.told = turns;
             portion.told.append(&mut rest.told);
             Outcome::Away { rest: portion, reason: error.to_string() }
