@@ -16,13 +16,23 @@ fn nothing_confirmed_is_lost_when_fleetbeat_is_killed() {
 }
 
 #[test]
-fn a_killed_redis_costs_no_event() {
-    run("redis-killed");
+fn a_redis_that_is_killed_or_stopped_costs_no_event() {
+    run_both("redis-killed", "redis-stopped");
 }
 
 #[test]
-fn a_stopped_database_changes_no_state_and_costs_no_event() {
-    run("postgres-stopped");
+fn a_redis_that_cannot_be_reached_and_a_consumer_that_dies_cost_no_event() {
+    run_both("redis-blackholed", "consumer-killed");
+}
+
+#[test]
+fn a_database_that_is_killed_or_stopped_changes_no_state_and_costs_no_event() {
+    run_both("postgres-killed", "postgres-stopped");
+}
+
+#[test]
+fn both_gone_and_everything_in_turn_cost_no_event() {
+    run_both("both-gone", "fault-cycles");
 }
 
 #[test]
@@ -30,8 +40,16 @@ fn a_stopped_fleetbeat_blames_nobody_afterwards() {
     run("sigstop-60");
 }
 
-/// Runs the short form of a scenario; every limit in it must be kept.
+/// Two at once: most of their time is waiting.
 #[track_caller]
+fn run_both(one: &str, other: &str) {
+    std::thread::scope(|scope| {
+        let [one, other] = [one, other].map(|scenario| scope.spawn(move || run(scenario)));
+        assert!(one.join().is_ok() & other.join().is_ok(), "told above");
+    });
+}
+
+/// Runs the short form of a scenario; every limit in it must be kept.
 fn run(scenario: &str) {
     let fleetbeat = Path::new(env!("CARGO_BIN_EXE_fleetbeat"));
     let harness = fleetbeat.with_file_name("fleetbeat-loadtest");

@@ -37,14 +37,16 @@ pub(crate) enum FanoutMessage {
     Grown,
     /// A round ended.
     Ended(Round),
+    /// So many events wait in the log; `None` when it is away.
+    Counted(Option<u64>),
     /// Say when everything up to now is published (false after a failed try).
     Drained(oneshot::Sender<bool>),
 }
 
 /// How a round ended.
 pub(crate) enum Round {
-    /// Published up to this position; `more` may wait.
-    Published { position: i64, more: bool },
+    /// Published `count` events up to this position; `more` may wait.
+    Published { position: i64, count: usize, more: bool },
     /// The peer has forgotten what it acknowledged after this position.
     Behind(i64),
     /// The publisher or the log is away.
@@ -94,6 +96,8 @@ struct FanoutState {
     parts: FanoutArguments,
     busy: bool,
     away: bool,
+    /// Events that wait, as last counted and published since.
+    waiting: u64,
     draining: Vec<oneshot::Sender<bool>>,
     /// The position that the marker writes.
     mark: watch::Sender<i64>,
@@ -123,6 +127,7 @@ impl Actor for FanoutActor {
             parts,
             busy: false,
             away: false,
+            waiting: 0,
             draining: Vec::new(),
             mark,
             watcher: watcher.abort_handle(),
@@ -143,6 +148,10 @@ impl Actor for FanoutActor {
                 state.start(&myself);
             }
             FanoutMessage::Ended(round) => state.ended(&myself, round),
+            FanoutMessage::Counted(logged) => {
+                let unsaved = state.parts.outbox.unsaved() as u64;
+                state.tell_waiting(logged.map_or(state.waiting.max(unsaved), |logged| logged + unsaved));
+            }
         }
         Ok(())
     }
@@ -163,7 +172,9 @@ impl FanoutState {
     fn ended(&mut self, myself: &ActorRef<FanoutMessage>, round: Round) {
         self.busy = false;
         match round {
-            Round::Published { position, more } => {
+            Round::Published { position, count, more } => {
+                let none = !more && count == 0;
+                self.tell_waiting(if none { 0 } else { self.waiting.saturating_sub(count as u64) });
                 if std::mem::take(&mut self.away) {
                     tracing::info!("events are published again");
                 }
@@ -193,6 +204,11 @@ impl FanoutState {
         }
     }
 
+    fn tell_waiting(&mut self, waiting: u64) {
+        self.waiting = waiting;
+        self.parts.meters.waiting.set(waiting as f64);
+    }
+
     fn answer(&mut self, published: bool) {
         for reply in self.draining.drain(..) {
             let _ = reply.send(published);
@@ -204,9 +220,7 @@ impl FanoutState {
         self.busy = true;
         let (parts, actor) = (self.parts.clone(), myself.clone());
         tokio::spawn(async move {
-            if let Ok(waiting) = parts.log.waiting(parts.position).await {
-                parts.meters.waiting.set((waiting + parts.outbox.unsaved() as u64) as f64);
-            }
+            let _ = actor.cast(FanoutMessage::Counted(parts.log.waiting(parts.position).await.ok()));
             tokio::time::sleep(RETRY).await;
             let round = publish_next(&parts).await;
             let _ = actor.cast(FanoutMessage::Ended(round));
@@ -232,15 +246,13 @@ async fn publish_next(parts: &FanoutArguments) -> Round {
         },
     };
     let Some(last) = events.last() else {
-        parts.meters.waiting.set(0.0);
-        return Round::Published { position, more: false };
+        return Round::Published { position, count: 0, more: false };
     };
     if let Err(error) = parts.publisher.publish(&events).await {
         return error.behind.map_or_else(|| Round::Failed(error.to_string()), Round::Behind);
     }
     parts.meters.published.increment(events.len() as u64);
-    parts.meters.waiting.decrement(events.len() as f64);
-    Round::Published { position: last.position, more: events.len() == BATCH }
+    Round::Published { position: last.position, count: events.len(), more: events.len() == BATCH }
 }
 
 /// Writes the mark as it moves, but never past events that only memory holds, or that are in doubt. Publishing does not wait for it: a mark

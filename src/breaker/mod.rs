@@ -73,10 +73,10 @@ impl Breaker {
         match state {
             BreakerState::Open => {
                 counter!("fleetbeat_circuit_breaker_opened_total", "dependency" => dependency).increment(1);
-                tracing::warn!(dependency, "a circuit breaker opened: calls fail at once for a while");
+                tracing::debug!(dependency, "a circuit breaker opened: calls fail at once for a while");
             }
-            BreakerState::HalfOpen => tracing::info!(dependency, "a circuit breaker tries a few calls"),
-            BreakerState::Closed => tracing::info!(dependency, "a circuit breaker closed"),
+            BreakerState::HalfOpen => tracing::debug!(dependency, "a circuit breaker tries a few calls"),
+            BreakerState::Closed => tracing::debug!(dependency, "a circuit breaker closed"),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What libraries say about themselves is worth a line only when it is a warning.
-const LIBRARIES: &str = "ractor=warn,sqlx=warn,fred=warn,hyper=warn,rustls=warn";
+const LIBRARIES: &str = "ractor=warn,sqlx=warn,fred=error,hyper=warn,rustls=warn";
 
 /// Never heard, whatever the level: it writes whole answers of the hub, in which secrets stand.
 const SILENCED: &str = "kube_client=off,kube_client::client=off";

@@ -43,6 +43,7 @@ async fn a_real_api_server_and_a_real_prometheus_are_watched_through_death_and_r
     println!("a killed kube-apiserver was OFFLINE after {:.2} s, at a period of 120 s", died.elapsed().as_secs_f64());
     assert!(died.elapsed() < Duration::from_secs(60), "{:?}", died.elapsed());
     apiserver.start().await;
+    client.post(&format!("/api/v1/clusters/{id}/refresh"), &json!({})).await.expect(200);
     until("ONLINE").await;
 }
 

@@ -65,6 +65,9 @@ impl Measured<'_> {
         put("rss_growth_mib", most(&mut rss()).zip(first).map(|(most, first)| (most - first) / 1_024.0));
         put("descriptors", most(&mut self.usages.iter().map(|usage| usage.descriptors as f64)));
         put("threads", most(&mut self.usages.iter().map(|usage| usage.threads as f64)));
+        let ends = self.usages.iter().find(|usage| inside(usage.at)).zip(self.usages.last());
+        put("descriptors_growth", ends.map(|(first, last)| last.descriptors as f64 - first.descriptors as f64));
+        put("threads_growth", ends.map(|(first, last)| last.threads as f64 - first.threads as f64));
         self.put_lag(&mut put);
         self.put_neighbours(&mut put);
         let readings = || self.readings.iter().filter(|reading| inside(reading.at));
@@ -204,7 +207,7 @@ fn between<'r>(
 }
 
 /// Percentiles and refusals of one kind of call.
-pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: impl Fn(u16) -> bool) {
+pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: impl Fn(&Call) -> bool) {
     if calls.is_empty() {
         return;
     }
@@ -214,7 +217,7 @@ pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: im
         figures.insert(format!("{name}_{suffix}_seconds"), value);
     }
     figures.insert(format!("{name}_calls"), calls.len() as f64);
-    let unexpected = calls.iter().filter(|call| !expected(call.status)).count();
+    let unexpected = calls.iter().filter(|call| !expected(call)).count();
     figures.insert(format!("{name}_unexpected"), unexpected as f64);
 }
 
@@ -222,6 +225,28 @@ pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: im
 const FLOOR_SECONDS: f64 = 0.01;
 /// What comes so soon after an outage belongs neither to it nor to the quiet time.
 const AFTERMATH_MS: i64 = 3_000;
+
+/// Longest time that what waited in memory may keep writes out after the database came back.
+const WRITES_AGAIN_WITHIN_MS: i64 = 15_000;
+
+/// May a writer be told 503 at this time? While the database is away, and until it has taken what waited.
+pub fn may_be_refused(at: WallMs, outages: &[Done]) -> bool {
+    of_the_database(outages).any(|outage| (outage.from..outage.to + WRITES_AGAIN_WITHIN_MS).contains(&at))
+}
+
+fn of_the_database(outages: &[Done]) -> impl Iterator<Item = &Done> {
+    outages.iter().filter(|outage| outage.of == Part::Postgresql)
+}
+
+/// How long after each return of the database a write went well again, in seconds: the longest of them.
+pub fn put_writes_again(figures: &mut Figures, writes: &[Call], outages: &[Done]) {
+    let again = |outage: &Done| {
+        let well = writes.iter().filter(|call| call.at >= outage.to && (200..300).contains(&call.status));
+        well.map(|call| (call.at - outage.to) as f64 / 1_000.0 + call.seconds).reduce(f64::min)
+    };
+    let longest = of_the_database(outages).map(|outage| again(outage).unwrap_or(f64::MAX)).reduce(f64::max);
+    figures.extend(longest.map(|seconds| ("writes_again_max_seconds".to_owned(), seconds)));
+}
 
 /// How much slower calls were while something was away than otherwise in the same run.
 pub fn put_outage_share(figures: &mut Figures, name: &str, calls: &[Call], outages: &[Done]) {
@@ -337,12 +362,24 @@ mod tests {
     fn calls_are_counted_by_what_was_expected() {
         let mut figures = Figures::new();
         let calls = [Call { at: 0, seconds: 0.1, status: 200 }, Call { at: 0, seconds: 0.3, status: 500 }];
-        put_calls(&mut figures, "get", &calls, |status| status == 200);
+        put_calls(&mut figures, "get", &calls, |call| call.status == 200);
         assert_eq!(
             (figures["get_p50_seconds"], figures["get_max_seconds"], figures["get_unexpected"]),
             (0.1, 0.3, 1.0)
         );
         put_calls(&mut figures, "none", &[], |_| true);
         assert!(!figures.contains_key("none_calls"));
+    }
+
+    #[test]
+    fn writes_may_be_refused_while_the_database_is_away_and_a_little_after() {
+        let done = |of, from, to| Done { harm: crate::scenario::Harm::Kill, of, from, to };
+        let outages = [done(Part::Redis, 0, 10_000), done(Part::Postgresql, 100_000, 110_000)];
+        let refused = [5_000, 99_999, 100_000, 124_999, 125_000].map(|at| may_be_refused(at, &outages));
+        assert_eq!(refused, [false, false, true, true, false]);
+        let call = |at, status| Call { at, seconds: 0.5, status };
+        let mut figures = Figures::new();
+        put_writes_again(&mut figures, &[call(105_000, 200), call(111_000, 503), call(112_000, 200)], &outages);
+        assert_eq!(figures["writes_again_max_seconds"], 2.5);
     }
 }

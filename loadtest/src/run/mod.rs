@@ -28,7 +28,7 @@ use crate::scenario::{Scenario, plan};
 use crate::scrape::Reading;
 use crate::spokes::{ClusterType, Served, Spoke};
 
-use callers::{Calls, Known};
+use callers::{Call, Calls, Known};
 use figures::Measured;
 use outages::{Diary, Signs, carry_out};
 use progress::Progress;
@@ -331,15 +331,16 @@ impl<'a> Run<'a> {
     }
 
     fn put_calls(&mut self, diary: &Diary) {
-        let well = |status: u16| (200..300).contains(&status);
+        let well = |call: &Call| (200..300).contains(&call.status);
         let gets = self.calls.gets.take();
         figures::put_calls(&mut self.figures, "get", &gets, well);
         figures::put_outage_share(&mut self.figures, "get", &gets, &diary.outages);
         figures::put_calls(&mut self.figures, "list", &self.calls.lists.take(), well);
-        // 503 is what a writer is promised while the database is away.
-        figures::put_calls(&mut self.figures, "write", &self.calls.writes.take(), |status| {
-            well(status) || status == 503
+        let writes = self.calls.writes.take();
+        figures::put_calls(&mut self.figures, "write", &writes, |call| {
+            well(call) || call.status == 503 && figures::may_be_refused(call.at, &diary.outages)
         });
+        figures::put_writes_again(&mut self.figures, &writes, &diary.outages);
         figures::put_calls(&mut self.figures, "churn", &self.calls.churn.take(), well);
     }
 }
