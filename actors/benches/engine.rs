@@ -7,7 +7,7 @@ use criterion::{BatchSize, Criterion};
 use fleetbeat_actors::{
     board::{Board, Entry},
     event::{EventDraft, EventType},
-    health::{Cause, CheckReport, Failure, Input, Machine, Moment, Outcome, State, Status, Trust},
+    health::{Beat, Cause, CheckReport, Failure, Input, Machine, Moment, Outcome, State, Status, Trust},
     outbox::Outbox,
     roll::ClusterId,
     target::Policy,
@@ -43,7 +43,11 @@ struct Round {
 impl Round {
     fn new(answers: [CheckReport; 2]) -> Self {
         let policy = Policy::default();
-        let at = Moment { now: instant(), wall: wall() };
+        let at = Moment {
+            now: instant(),
+            wall: wall(),
+            beat: Beat { anchor: instant(), every: Duration::from_millis(250) },
+        };
         let machine = Machine::new(&policy, policy.spoke, 1, Status::unknown(at.wall), 7, at, true);
         Self { machine, at, answers, turn: 0 }
     }

@@ -18,6 +18,7 @@ use crate::{
     registry::{RegistryActor, RegistryArguments, RegistryMessage},
     roll::ClusterId,
     target::Policy,
+    tempo::Tempo,
     watch::{Canaries, Watch, beat},
 };
 
@@ -121,6 +122,7 @@ impl Engine {
         let mut sequences: Vec<_> = enrolled.iter().map(|entry| (entry.cluster.id, entry.sequence)).collect();
         sequences.extend(parts.ledger.sequences(&[ClusterId::FLEET]).await?);
         let outbox = Arc::new(Outbox::new(Arc::clone(&parts.clock), parts.log.head().await?, sequences));
+        let tempo = Arc::new(Tempo::new(parts.clock.now(), parts.clock.wall()));
         let recorder = Recorder::spawn(RecorderArguments {
             rules: parts.recorder,
             outbox: Arc::clone(&outbox),
@@ -128,6 +130,7 @@ impl Engine {
             clock: Arc::clone(&parts.clock),
             meters: Arc::clone(&meters),
             marker: parts.marker,
+            tempo: Arc::clone(&tempo),
         })
         .await?;
         let fanout = match parts.publisher {
@@ -136,7 +139,8 @@ impl Engine {
         };
         let board = Arc::new(Board::default());
         let doubt = Arc::new(Doubt::new(parts.doubt, parts.canaries.is_some(), parts.clock.now()));
-        let beats = tokio::spawn(beat(Arc::clone(&doubt), Arc::clone(&parts.clock), Arc::clone(&meters)));
+        let beats =
+            tokio::spawn(beat(Arc::clone(&doubt), Arc::clone(&parts.clock), Arc::clone(&meters), Arc::clone(&tempo)));
         let commons = Arc::new(Commons {
             board: Arc::clone(&board),
             prober: parts.prober,
@@ -145,6 +149,7 @@ impl Engine {
             recorder: recorder.clone(),
             policy: parts.policy,
             meters: Arc::clone(&meters),
+            tempo: Arc::clone(&tempo),
             run: parts.clock.wall().timestamp_micros(),
             enabled: parts.enabled,
         });
@@ -159,6 +164,7 @@ impl Engine {
             meters,
             registry: registry.clone(),
             canaries: parts.canaries,
+            tempo,
         };
         let tasks = vec![beats, tokio::spawn(watch.run())];
         Ok(Self { board, outbox, doubt, registry, recorder, fanout, tasks })

@@ -18,6 +18,7 @@ mod registry;
 pub mod roll;
 pub mod rollup;
 pub mod target;
+mod tempo;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 mod watch;

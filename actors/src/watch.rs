@@ -22,6 +22,7 @@ use crate::{
     recorder::Recorder,
     registry::RegistryMessage,
     roll::ClusterId,
+    tempo::Tempo,
 };
 
 /// Addresses that are reached whenever the monitor's own network works.
@@ -40,6 +41,7 @@ pub(crate) struct Watch {
     pub(crate) meters: Arc<Meters>,
     pub(crate) registry: ActorRef<RegistryMessage>,
     pub(crate) canaries: Option<Arc<dyn Canaries>>,
+    pub(crate) tempo: Arc<Tempo>,
 }
 
 /// A cluster of a survey's sample.
@@ -50,12 +52,22 @@ struct Drawn {
     suspect: bool,
 }
 
+/// How often the beat of the fleet is chosen anew.
+const CHOOSE_EVERY: Duration = Duration::from_secs(10);
+
 /// Beats for ever. A stop that is long enough to matter is logged.
-pub(crate) async fn beat(doubt: Arc<Doubt>, clock: Arc<dyn Clock>, meters: Arc<Meters>) {
-    let mut beats = time::interval(BEAT);
+pub(crate) async fn beat(doubt: Arc<Doubt>, clock: Arc<dyn Clock>, meters: Arc<Meters>, tempo: Arc<Tempo>) {
+    let first = time::Instant::from_std(clock.now() + tempo.until_next(clock.now(), BEAT));
+    let mut beats = time::interval_at(first, BEAT);
+    let mut chosen = clock.now();
     beats.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
+        let since = clock.now().saturating_duration_since(chosen);
+        if since >= CHOOSE_EVERY {
+            chosen = clock.now();
+            tempo.choose(since);
+        }
         if let Some(away) = doubt.vigil.beat(clock.now()) {
             meters.lost.increment(away.as_secs_f64());
             if away.as_secs() >= 1 {
@@ -103,7 +115,8 @@ impl Watch {
             if now >= deaf_until && self.doubt.evidence.is_silent(now) {
                 return true;
             }
-            if time::timeout(LOOK, self.doubt.survey_wanted()).await.is_ok() {
+            let pause = self.tempo.until_next(now, LOOK);
+            if time::timeout(pause, self.doubt.survey_wanted()).await.is_ok() {
                 return false;
             }
         }

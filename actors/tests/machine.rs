@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     health::{
-        Cause, Change, CheckReport, Effects, Failure, Input, Machine, Moment, NotRun, Outcome, PokeReason, State,
+        Beat, Cause, Change, CheckReport, Effects, Failure, Input, Machine, Moment, NotRun, Outcome, PokeReason, State,
         Status, Trust,
     },
     target::{Cadence, Policy},
@@ -83,17 +83,21 @@ fn cadence(period: u64) -> Cadence {
     }
 }
 
+fn beat(anchor: Instant) -> Beat {
+    Beat { anchor, every: Duration::from_millis(250) }
+}
+
 impl World {
     fn new() -> Self {
         let base = instant();
-        let at = Moment { now: base, wall: wall(base, base) };
+        let at = Moment { now: base, wall: wall(base, base), beat: beat(base) };
         let machine = Machine::new(&Policy::default(), cadence(30), 1, Status::unknown(at.wall), 7, at, false);
         let armed = Some(machine.first_wake());
         Self { machine, base, now: base, armed, in_flight: None, changes: Vec::new(), gone: 0 }
     }
 
     fn step(&mut self, input: Input<'_>) -> Effects {
-        let at = Moment { now: self.now, wall: wall(self.base, self.now) };
+        let at = Moment { now: self.now, wall: wall(self.base, self.now), beat: beat(self.base) };
         let effects = self.machine.step(at, input);
         if let Some(check) = effects.start {
             self.in_flight = Some(check.number);
@@ -229,7 +233,7 @@ proptest! {
             report(&mut world, refused);
         }
         let stored = world.machine.status().clone();
-        let at = Moment { now: world.now, wall: wall(world.base, world.now) };
+        let at = Moment { now: world.now, wall: wall(world.base, world.now), beat: beat(world.base) };
         world.machine = Machine::new(&Policy::default(), cadence(30), 1, stored, 7, at, false);
         world.armed = Some(world.machine.first_wake());
         for round in failures..FAILURES {

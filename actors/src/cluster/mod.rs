@@ -19,6 +19,7 @@ use crate::{
     recorder::{Observation, Recorder},
     rollup::Accumulator,
     target::{Policy, Target},
+    tempo::Tempo,
 };
 use flight::Flight;
 use timer::Timer;
@@ -32,10 +33,18 @@ pub(crate) struct Commons {
     pub(crate) recorder: Recorder,
     pub(crate) policy: Policy,
     pub(crate) meters: Arc<Meters>,
+    pub(crate) tempo: Arc<Tempo>,
     /// Which run of the process this is: microseconds of the epoch at its start.
     pub(crate) run: i64,
     /// Are clusters watched at all?
     pub(crate) enabled: bool,
+}
+
+impl Commons {
+    /// Now.
+    pub(crate) fn moment(&self) -> Moment {
+        Moment { now: self.clock.now(), wall: self.clock.wall(), beat: self.tempo.beat() }
+    }
 }
 
 /// What happens to a cluster actor.
@@ -111,7 +120,7 @@ impl Actor for ClusterActor {
 impl ClusterState {
     fn new(myself: &ActorRef<ClusterMessage>, arguments: ClusterArguments) -> Self {
         let ClusterArguments { commons, target, status, at_once } = arguments;
-        let at = moment(&*commons.clock);
+        let at = commons.moment();
         let phase = target.id().spread();
         let machine = Machine::new(&commons.policy, target.cadence, target.generation(), status, phase, at, at_once);
         let mut timer = Timer::default();
@@ -132,7 +141,7 @@ impl ClusterState {
     }
 
     fn handle(&mut self, myself: &ActorRef<ClusterMessage>, message: ClusterMessage) {
-        let at = moment(&*self.commons.clock);
+        let at = self.commons.moment();
         match message {
             ClusterMessage::Woke(arm) => {
                 if self.timer.fired(arm) {
@@ -232,6 +241,7 @@ impl ClusterState {
     /// Runs effects: record and announce, show, then start and arm.
     fn run(&mut self, myself: &ActorRef<ClusterMessage>, at: Moment, effects: Effects) {
         if let Some(lag) = effects.lag {
+            self.commons.tempo.note();
             self.commons.meters.scheduled(self.target.cluster.cluster_type, lag);
         }
         if effects.show {
@@ -305,9 +315,4 @@ impl Drop for ClusterState {
     fn drop(&mut self) {
         self.mark_suspect(false);
     }
-}
-
-/// Now, on both clocks.
-pub(crate) fn moment(clock: &dyn Clock) -> Moment {
-    Moment { now: clock.now(), wall: clock.wall() }
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     CheckReport, Endpoint, Evidence, Failure, NotRun, Sight, State, Status, judge,
-    pace::Pace,
+    pace::{Beat, Pace},
     threshold::{self, Weighing},
 };
 use crate::target::{Cadence, Policy};
@@ -14,13 +14,15 @@ use crate::target::{Cadence, Policy};
 /// How often a decision that waits for the fleet's evidence is looked at again.
 const RECONSIDER: std::time::Duration = std::time::Duration::from_millis(250);
 
-/// Now, on both clocks.
+/// Now, on both clocks, and the beat.
 #[derive(Clone, Copy, Debug)]
 pub struct Moment {
     /// Monotonic: decides.
     pub now: Instant,
     /// Wall clock: only stamps.
     pub wall: DateTime<Utc>,
+    /// On which regular checks begin now.
+    pub beat: Beat,
 }
 
 /// May a worsening that the monitor's own network could explain be believed?
@@ -235,7 +237,7 @@ impl Machine {
 
     fn wake(&mut self, at: Moment, trust: Trust) -> Effects {
         match self.plan {
-            Plan::Regular => match self.pace.wake(at.now) {
+            Plan::Regular => match self.pace.wake(at) {
                 Ok(lag) => Effects { lag: Some(lag), ..self.start(at, false) },
                 Err(next) => Effects { wake_at: Some(next), ..Effects::default() },
             },

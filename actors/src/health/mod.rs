@@ -14,5 +14,6 @@ pub use cause::{Cause, Failure, NotRun};
 pub use judge::{Sight, judge};
 pub use machine::{Change, Effects, Input, Machine, Moment, PokeReason, StartCheck, Trust};
 pub use outcome::{CheckReport, Endpoint, Outcome};
+pub use pace::Beat;
 pub use status::{Connectivity, Finding, Findings, Memory, State, Status};
 pub use transition::{Evidence, Transition};

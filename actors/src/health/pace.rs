@@ -5,9 +5,32 @@ use std::time::{Duration, Instant};
 use super::Moment;
 use crate::target::Cadence;
 
-/// Regular checks begin on a beat that all clusters share. Those that begin together cost far less each than one at a
-/// time: the processor wakes once for them, and finds its way warm.
-const BEAT: Duration = Duration::from_millis(250);
+/// A beat is shortened for a cluster whose period is not this many times as long.
+const BEATS_A_PERIOD: u32 = 8;
+/// But never below this.
+const SHORTEST: Duration = Duration::from_millis(250);
+
+/// The beat that all clusters share: regular checks begin on it. Those that begin together cost far less each than one at
+/// a time: the processor wakes once for them, and finds its way warm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// Any time on the beat.
+    pub anchor: Instant,
+    /// From one beat to the next.
+    pub every: Duration,
+}
+
+impl Beat {
+    /// The first beat not before `due`, for checks of this period.
+    fn not_before(self, due: Instant, period: Duration) -> Instant {
+        let mut every = self.every;
+        while every > SHORTEST && every * BEATS_A_PERIOD > period {
+            every /= 2;
+        }
+        let into = due.saturating_duration_since(self.anchor).as_nanos() % every.as_nanos();
+        if into == 0 { due } else { due + (every - Duration::from_nanos(into as u64)) }
+    }
+}
 
 /// Pokes by closed connections that may come in a row; one more is earned each period.
 const POKES: f64 = 3.0;
@@ -16,8 +39,6 @@ const POKES: f64 = 3.0;
 pub(super) struct Pace {
     cadence: Cadence,
     due: Instant,
-    /// Any time that is on the beat.
-    beat: Instant,
     /// From a first check at once to this cluster's place in the period: those registered together part after it.
     to_place: Option<Duration>,
     pokes: f64,
@@ -29,18 +50,8 @@ impl Pace {
     pub(super) fn new(cadence: Cadence, phase: u64, at: Moment, at_once: bool) -> Self {
         let place = share(cadence.period, phase);
         let (due, to_place) = if at_once { (at.now, Some(place)) } else { (at.now + place, None) };
-        let into_beat = rest_of_beat(Duration::from_nanos(at.wall.timestamp_subsec_nanos().into()));
-        let beat = at.now.checked_sub(into_beat).unwrap_or(at.now);
-        let pace = Self { cadence, due, beat, to_place, pokes: POKES, pokes_at: at.now };
-        if at_once { pace } else { Self { due: pace.on_beat(due), ..pace } }
-    }
-
-    /// The first beat not before `due`.
-    fn on_beat(&self, due: Instant) -> Instant {
-        match rest_of_beat(due.saturating_duration_since(self.beat)) {
-            Duration::ZERO => due,
-            late => due + (BEAT - late),
-        }
+        let due = if at_once { due } else { at.beat.not_before(due, cadence.period) };
+        Self { cadence, due, to_place, pokes: POKES, pokes_at: at.now }
     }
 
     pub(super) const fn cadence(&self) -> Cadence {
@@ -58,7 +69,8 @@ impl Pace {
 
     /// The regular check woke: how late, and the next one is set. `Err` with the next due time when it woke so late
     /// (the process was stopped) that everybody did: then each waits for its own place in the period again.
-    pub(super) fn wake(&mut self, now: Instant) -> Result<Duration, Instant> {
+    pub(super) fn wake(&mut self, at: Moment) -> Result<Duration, Instant> {
+        let now = at.now;
         let lag = now.saturating_duration_since(self.due);
         let period = self.cadence.period;
         self.due += self.to_place.take().unwrap_or(period);
@@ -66,7 +78,7 @@ impl Pace {
             let missed = (now - self.due).as_nanos() / period.as_nanos().max(1);
             self.due += period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1));
         }
-        self.due = self.on_beat(self.due);
+        self.due = at.beat.not_before(self.due, period);
         if lag > period / 2 { Err(self.due) } else { Ok(lag) }
     }
 
@@ -94,11 +106,6 @@ impl Pace {
     }
 }
 
-/// How much of `span` is left over after whole beats.
-fn rest_of_beat(span: Duration) -> Duration {
-    Duration::from_nanos((span.as_nanos() % BEAT.as_nanos()) as u64)
-}
-
 /// The part of `period` that a hash points to.
 fn share(period: Duration, phase: u64) -> Duration {
     period.mul_f64((phase >> 11) as f64 / (1_u64 << 53) as f64)
@@ -112,9 +119,14 @@ mod tests {
 
     const PERIOD: Duration = Duration::from_secs(30);
 
+    fn moment(now: Instant, anchor: Instant) -> Moment {
+        let beat = Beat { anchor, every: Duration::from_millis(500) };
+        Moment { now, wall: DateTime::UNIX_EPOCH, beat }
+    }
+
     fn pace(phase: u64, at_once: bool) -> (Pace, Instant) {
         let now = crate::testing::instant();
-        (started(Moment { now, wall: DateTime::UNIX_EPOCH }, phase, at_once), now)
+        (started(moment(now, now), phase, at_once), now)
     }
 
     fn started(at: Moment, phase: u64, at_once: bool) -> Pace {
@@ -130,16 +142,27 @@ mod tests {
 
     #[test]
     fn clusters_started_at_any_time_are_checked_on_one_beat() {
-        let now = crate::testing::instant();
+        let (now, phase) = (crate::testing::instant(), 0x9e37_79b9_7f4a_7c15);
+        let beat = moment(now, now).beat;
         for started_after in (0..100).map(|n| Duration::from_micros(7_919 * n)) {
-            let at = Moment { now: now + started_after, wall: DateTime::UNIX_EPOCH + started_after };
-            let mut pace = started(at, 0x9e37_79b9_7f4a_7c15, started_after.subsec_micros() % 2 == 0);
-            let _ = pace.wake(pace.due());
-            assert_eq!(rest_of_beat(pace.due() - now), Duration::ZERO, "{started_after:?}");
-            let place = share(PERIOD, 0x9e37_79b9_7f4a_7c15);
-            let off = pace.due() - at.now - place;
-            assert!(off < BEAT || (PERIOD..PERIOD + BEAT).contains(&off), "{off:?}");
+            let at = moment(now + started_after, now);
+            let mut pace = started(at, phase, started_after.subsec_micros() % 2 == 0);
+            let _ = pace.wake(moment(pace.due(), now));
+            assert_eq!(beat.not_before(pace.due(), PERIOD), pace.due(), "{started_after:?}");
+            let off = pace.due() - at.now - share(PERIOD, phase);
+            assert!(off < beat.every || (PERIOD..PERIOD + beat.every).contains(&off), "{off:?}");
         }
+    }
+
+    #[test]
+    fn a_short_period_has_a_short_beat() {
+        let now = crate::testing::instant();
+        let beat = Beat { anchor: now, every: Duration::from_secs(1) };
+        let waits = [30, 8, 5, 2, 1].map(|seconds| {
+            let due = beat.not_before(now + Duration::from_millis(1), Duration::from_secs(seconds));
+            (due - now).as_millis()
+        });
+        assert_eq!(waits, [1_000, 1_000, 500, 250, 250]);
     }
 
     #[test]
@@ -157,11 +180,11 @@ mod tests {
     fn those_registered_together_part_after_their_first_check() {
         for (phase, least, most) in [(0, 30.0, 30.0), (1 << 63, 14.9, 15.1), (u64::MAX, 29.9, 30.0)] {
             let (mut pace, now) = pace(phase, true);
-            assert_eq!(pace.wake(now), Ok(Duration::ZERO));
+            assert_eq!(pace.wake(moment(now, now)), Ok(Duration::ZERO));
             let second = pace.due();
             let wait = (second - now).as_secs_f64();
             assert!(wait >= least && wait <= most, "{phase}: {wait}");
-            assert_eq!(pace.wake(second), Ok(Duration::ZERO));
+            assert_eq!(pace.wake(moment(second, now)), Ok(Duration::ZERO));
             assert_eq!(pace.due(), second + PERIOD);
         }
     }
@@ -169,14 +192,14 @@ mod tests {
     #[test]
     fn lateness_does_not_shift_the_rate() {
         let (mut pace, now) = pace(0, true);
-        assert_eq!(pace.wake(now + Duration::from_secs(3)), Ok(Duration::from_secs(3)));
+        assert_eq!(pace.wake(moment(now + Duration::from_secs(3), now)), Ok(Duration::from_secs(3)));
         assert_eq!(pace.due(), now + PERIOD);
     }
 
     #[test]
     fn after_a_long_stop_each_waits_for_its_own_place_again() {
         let (mut pace, now) = pace(0, true);
-        assert_eq!(pace.wake(now + Duration::from_secs(100)), Err(now + 4 * PERIOD));
+        assert_eq!(pace.wake(moment(now + Duration::from_secs(100), now)), Err(now + 4 * PERIOD));
     }
 
     #[test]

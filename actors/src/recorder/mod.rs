@@ -19,6 +19,7 @@ use crate::{
     ports::{Clock, Ledger, Marker},
     roll::ClusterId,
     rollup::Rollup,
+    tempo::Tempo,
 };
 use load::{Due, Load};
 use portion::Appetite;
@@ -111,6 +112,14 @@ pub(crate) struct RecorderArguments {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) meters: Arc<Meters>,
     pub(crate) marker: Option<Arc<dyn Marker>>,
+    pub(crate) tempo: Arc<Tempo>,
+}
+
+impl RecorderArguments {
+    fn tick_next(&self, myself: &ActorRef<RecorderMessage>) {
+        let pause = self.tempo.until_next(self.clock.now(), self.rules.flush_interval);
+        myself.send_after(pause, || RecorderMessage::Ticked);
+    }
 }
 
 struct RecorderActor;
@@ -142,7 +151,7 @@ impl Actor for RecorderActor {
         parts: RecorderArguments,
     ) -> Result<RecorderState, ActorProcessingErr> {
         let now = parts.clock.now();
-        myself.send_after(parts.rules.flush_interval, || RecorderMessage::Ticked);
+        parts.tick_next(&myself);
         Ok(RecorderState {
             parts,
             load: Load::default(),
@@ -173,7 +182,7 @@ impl Actor for RecorderActor {
                 state.announce_soon(&myself, false);
             }
             RecorderMessage::Ticked => {
-                myself.send_after(state.parts.rules.flush_interval, || RecorderMessage::Ticked);
+                state.parts.tick_next(&myself);
                 state.announce_soon(&myself, true);
             }
             RecorderMessage::Told(announced) => {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::{
     board::Entry,
-    cluster::{ClusterActor, ClusterArguments, ClusterMessage, Commons, moment},
+    cluster::{ClusterActor, ClusterArguments, ClusterMessage, Commons},
     health::CheckReport,
     ports::{Enrolled, Roll, StoreError},
     roll::{Cluster, ClusterId},
@@ -227,7 +227,7 @@ impl RegistryState {
     }
 
     fn put_up(&self, entry: &Enrolled) {
-        let at = moment(&*self.commons.clock);
+        let at = self.commons.moment();
         let cadence = self.commons.policy.cadence(&entry.cluster);
         let age = entry.status.last_check_at.and_then(|checked| (at.wall - checked).to_std().ok()).unwrap_or_default();
         self.commons.board.put(Entry {

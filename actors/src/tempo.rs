@@ -1,0 +1,98 @@
+//! The tempo: the grid of time on which everything regular of the engine happens, so that the processor wakes once for many
+//! things.
+
+use std::{
+    sync::atomic::{AtomicU32, AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Utc};
+
+use crate::health::Beat;
+
+/// Beats that clusters may share, in milliseconds. All of them fit into one another and into seconds.
+const BEATS: [u32; 3] = [250, 500, 1_000];
+/// So many checks are to begin on one beat: a check that is alone costs twice as much as one among as many.
+const COMPANY: f64 = 40.0;
+/// A shorter beat is left when fewer than this begin on it.
+const LONELY: f64 = 30.0;
+
+/// The tempo of one engine.
+#[derive(Debug)]
+pub(crate) struct Tempo {
+    anchor: Instant,
+    every_ms: AtomicU32,
+    begun: AtomicU64,
+}
+
+impl Tempo {
+    /// A tempo whose beats fall on whole parts of the wall clock's seconds, as it stands.
+    pub(crate) fn new(now: Instant, wall: DateTime<Utc>) -> Self {
+        let into_second = Duration::from_nanos(u64::from(wall.timestamp_subsec_nanos()) % 1_000_000_000);
+        let anchor = now.checked_sub(into_second).unwrap_or(now);
+        Self { anchor, every_ms: AtomicU32::new(BEATS[0]), begun: AtomicU64::new(0) }
+    }
+
+    /// The beat as it is now.
+    pub(crate) fn beat(&self) -> Beat {
+        Beat { anchor: self.anchor, every: Duration::from_millis(self.every_ms.load(Ordering::Relaxed).into()) }
+    }
+
+    /// A regular check begins.
+    pub(crate) fn note(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Chooses the beat by how many regular checks began in the time since the last choice.
+    pub(crate) fn choose(&self, time: Duration) {
+        let rate = self.begun.swap(0, Ordering::Relaxed) as f64 / time.as_secs_f64();
+        let on = |beat_ms: u32| rate * f64::from(beat_ms) / 1_000.0;
+        let now = self.every_ms.load(Ordering::Relaxed);
+        let wanted = BEATS.into_iter().find(|beat| on(*beat) >= COMPANY).unwrap_or(BEATS[BEATS.len() - 1]);
+        if wanted < now || on(now) < LONELY {
+            self.every_ms.store(wanted, Ordering::Relaxed);
+        }
+    }
+
+    /// How long until the next time on the grid of `every`.
+    pub(crate) fn until_next(&self, now: Instant, every: Duration) -> Duration {
+        every - Duration::from_nanos((now.saturating_duration_since(self.anchor).as_nanos() % every.as_nanos()) as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tempo() -> (Tempo, Instant) {
+        let now = crate::testing::instant();
+        (Tempo::new(now, DateTime::from_timestamp_millis(1_800_000_000_123).expect("a date")), now)
+    }
+
+    fn after(tempo: &Tempo, checks: u64) -> u128 {
+        (0..checks).for_each(|_| tempo.note());
+        tempo.choose(Duration::from_secs(10));
+        tempo.beat().every.as_millis()
+    }
+
+    #[test]
+    fn a_small_fleet_has_a_long_beat_and_a_large_one_a_short_one() {
+        let (tempo, _) = tempo();
+        let beats = [500, 900, 2_000, 5_000].map(|checks| after(&tempo, checks));
+        assert_eq!(beats, [1_000, 500, 250, 250]);
+    }
+
+    #[test]
+    fn a_fleet_between_two_beats_stays_on_the_one_it_has() {
+        let (tempo, _) = tempo();
+        assert_eq!([1_600, 1_500, 1_300, 1_100].map(|checks| after(&tempo, checks)), [250, 250, 250, 500]);
+        assert_eq!([1_300, 1_500, 1_700].map(|checks| after(&tempo, checks)), [500, 500, 250]);
+    }
+
+    #[test]
+    fn the_grid_is_that_of_the_wall_clock_at_the_start() {
+        let (tempo, now) = tempo();
+        assert_eq!(tempo.until_next(now, Duration::from_millis(250)), Duration::from_millis(127));
+        assert_eq!(tempo.until_next(now + Duration::from_millis(127), Duration::from_millis(250)).as_millis(), 250);
+    }
+}
