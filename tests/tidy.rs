@@ -383,3 +383,28 @@ fn the_first_command_of_the_readme_finds_its_program() {
     let chosen: Vec<_> = packages.iter().filter_map(|package| package["default_run"].as_str()).collect();
     assert_eq!(chosen, ["fleetbeat"]);
 }
+
+#[test]
+fn what_it_is_made_of_is_allowed_and_what_is_not_is_named() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("SKIPPED: no python3 here, so licences are not compared");
+        return;
+    }
+    let rules = std::fs::read_to_string(root().join("deny.toml")).unwrap();
+    let (succeeds, _) = allowed_by("deny-as-it-is.toml", &rules);
+    assert!(succeeds, "tests/sbom --allowed names what is not");
+    let stricter = rules.replace("    \"ISC\",\n", "").replace("{ crate = \"ring\" }", "{ crate = \"rustls\" }");
+    let (succeeds, said) = allowed_by("deny-more.toml", &stricter);
+    let names = |name: &str, why: &str| said.lines().any(|line| line.starts_with(name) && line.contains(why));
+    assert!(!succeeds && names("rustls ", "is banned"), "{said}");
+    assert!(names("untrusted ", "licensed under ISC,") && names("aws-lc-sys ", "licensed under"), "{said}");
+    assert!(!names("rustls ", "licensed"), "it may be had under MIT instead: {said}");
+}
+
+/// What `tests/sbom --allowed` says by these rules.
+fn allowed_by(file: &str, rules: &str) -> (bool, String) {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+    std::fs::write(&file, rules).unwrap();
+    let said = std::process::Command::new(root().join("tests/sbom")).arg("--allowed").arg(&file).output().unwrap();
+    (said.status.success(), String::from_utf8_lossy(&said.stderr).into_owned())
+}
