@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { CODE, contrast, fillColour, fillOf, latencyShare, luminance, STATE_FILL, STATE_INK, STEPS, type Scheme } from './colour';
+import sheet from '../app.css?raw';
+import { CODE, contrast, fillColour, fillOf, latencyShare, luminance, STATE_FILL, STATE_INK, STATE_OF, STEPS, type Scheme } from './colour';
 
 const SCHEMES: Scheme[] = ['light', 'dark'];
 // Machado, Oliveira, Fernandes (2009), severity 1.0, on linear light.
@@ -17,24 +18,48 @@ function linear(hex: string): number[] {
   });
 }
 
+/** Linear light of a colour as somebody sees it. */
+function light(hex: string, matrix: number[][]): [number, number, number] {
+  const rgb = linear(hex);
+  return matrix.map((row) => Math.min(1, Math.max(0, row.reduce((sum, weight, at) => sum + weight * rgb[at]!, 0)))) as [number, number, number];
+}
+
 /** OKLab of a colour as somebody sees it. */
 function seen(hex: string, matrix: number[][]): number[] {
-  const rgb = linear(hex);
-  const [r, g, b] = matrix.map((row) => Math.min(1, Math.max(0, row.reduce((sum, weight, at) => sum + weight * rgb[at]!, 0)))) as [number, number, number];
+  const [r, g, b] = light(hex, matrix);
   const l = Math.cbrt(0.4122214708 * r + 0.5363325363 * g + 0.0514459929 * b);
   const m = Math.cbrt(0.2119034982 * r + 0.6806995451 * g + 0.1073969566 * b);
   const s = Math.cbrt(0.0883024619 * r + 0.2817188376 * g + 0.6299787005 * b);
   return [0.2104542553 * l + 0.793617785 * m - 0.0040720468 * s, 1.9779984951 * l - 2.428592205 * m + 0.4505937099 * s, 0.0259040371 * l + 0.7827717662 * m - 0.808675766 * s];
 }
 
+/** CIE L*a*b* (D65) of a colour as somebody sees it; a distance of 2.3 is just noticeable. */
+function lab(hex: string, matrix: number[][]): number[] {
+  const [r, g, b] = light(hex, matrix);
+  const over = (share: number) => (share > 216 / 24389 ? Math.cbrt(share) : (share * 24389) / 27 / 116 + 16 / 116);
+  const x = over((0.4124564 * r + 0.3575761 * g + 0.1804375 * b) / 0.95047);
+  const y = over(0.2126729 * r + 0.7151522 * g + 0.072175 * b);
+  const z = over((0.0193339 * r + 0.119192 * g + 0.9503041 * b) / 1.08883);
+  return [116 * y - 16, 500 * (x - y), 200 * (y - z)];
+}
+
 describe.each(SCHEMES)('the palette in %s', (scheme) => {
   it.each(Object.keys(BLIND))('keeps states apart for %s', (kind) => {
-    const colours = STATE_FILL[scheme].map((colour) => seen(colour, BLIND[kind]!));
-    for (const [at, one] of colours.entries()) {
-      for (const [beside, other] of colours.slice(at + 1).entries()) {
-        const distance = Math.hypot(...one.map((value, axis) => value - other[axis]!));
-        expect(distance, `${at} and ${at + 1 + beside}`).toBeGreaterThan(0.07);
+    for (const [space, least] of [[seen, 0.07], [lab, 15]] as const) {
+      const colours = STATE_FILL[scheme].map((colour) => space(colour, BLIND[kind]!));
+      for (const [at, one] of colours.entries()) {
+        for (const [beside, other] of colours.slice(at + 1).entries()) {
+          const distance = Math.hypot(...one.map((value, axis) => value - other[axis]!));
+          expect(distance, `${space.name}: ${at} and ${at + 1 + beside}`).toBeGreaterThan(least);
+        }
       }
+    }
+  });
+
+  it('is the same in the style sheet', () => {
+    for (const [code, state] of STATE_OF.entries()) {
+      const [light, dark] = sheet.match(new RegExp(`--fill-${state.toLowerCase()}: light-dark\\((#\\w+), (#\\w+)\\)`))!.slice(1);
+      expect(STATE_FILL[scheme][code]).toBe(scheme === 'light' ? light : dark);
     }
   });
 
