@@ -27,6 +27,24 @@ export function watching(world) {
     await leave(page);
   });
 
+  test('the table changes with a spoke, its word, its reason and its place, and events lead to it', async () => {
+    const { product, spokes } = world;
+    const victim = (await product.names('cluster_type=SPOKE'))[3];
+    const page = await visit(world.browser, `${product.url}/table`);
+    const row = (name) => page.locator(`tr[data-name="${name}"] .state-cell`);
+    const first = () => page.locator('tr[data-name]').first().getAttribute('data-name');
+    await page.fill('input[type=search]', victim.slice(0, -1));
+    await eventually('the victim in view', async () => /Online/.test(await row(victim).textContent()));
+    await spokes.behave(victim, 'dead');
+    await eventually('the changed row', async () => /Offline\s*connection refused/.test(await row(victim).textContent()), 60_000);
+    await eventually('its place', async () => (await first()) === victim, 5_000);
+    await world.heal(victim);
+    await eventually('recovery', async () => /Online$/.test((await row(victim).textContent()).trim()), 60_000);
+    await page.goto(`${product.url}/events`);
+    await page.locator('li .name a', { hasText: victim }).first().waitFor();
+    await leave(page);
+  });
+
   test('filter, grouping and colour are in the URL, and come back from it', async () => {
     const { product } = world;
     const page = await visit(world.browser, product.url);
