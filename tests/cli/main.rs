@@ -18,4 +18,6 @@ mod import;
 mod serving;
 mod silences;
 mod steady;
+mod terminal;
+mod watching;
 mod webhooks;

@@ -68,6 +68,20 @@ async fn logs_are_json_when_asked_for() {
     assert_eq!(told, ["fleetbeat is ready", "stopping", "stopped; nothing was left behind"], "{logs}");
 }
 
+/// What the script for bash offers after `fleetbeat cl` and after `--state`.
+const OFFERED: &str = "\
+source \"$1\" || exit 1
+offer() {
+    COMP_WORDS=(\"$@\")
+    COMP_CWORD=$(($# - 1))
+    COMPREPLY=()
+    _fleetbeat fleetbeat \"${!#}\" \"${@: -2:1}\"
+    echo \"${COMPREPLY[@]}\"
+}
+offer fleetbeat cl
+offer fleetbeat clusters list --state O
+";
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_shell_gets_a_completion_script() {
     let product = Product::new();
@@ -78,7 +92,17 @@ async fn every_shell_gets_a_completion_script() {
     }
     let file = product.data_dir().with_extension("bash");
     std::fs::write(&file, ask(&["completion", "bash"]).out).unwrap();
-    assert!(std::process::Command::new("bash").arg("-n").arg(&file).status().unwrap().success());
+    let offered = std::process::Command::new("bash").arg("-c").arg(OFFERED).arg("bash").arg(&file).output().unwrap();
+    let offered = String::from_utf8_lossy(&offered.stdout).into_owned();
+    assert!(offered.contains("clusters") && offered.contains("OFFLINE"), "{offered}");
+    for shell in ["bash", "zsh", "fish"] {
+        let file = file.with_extension(shell);
+        std::fs::write(&file, ask(&["completion", shell]).out).unwrap();
+        match std::process::Command::new(shell).arg("-n").arg(&file).output() {
+            Ok(read) => assert!(read.status.success(), "{shell}: {read:?}"),
+            Err(_) => eprintln!("SKIPPED: no {shell} here, so it does not read its script"),
+        }
+    }
     ask(&["completion", "csh"]).expect(2);
 }
 

@@ -23,6 +23,25 @@ const HELP: &str = "\
 
  The worst come first. Any key closes this.";
 
+/// The columns and how wide they are; a name is as wide as the longest, and why is what is left, but would have this much.
+const COLUMNS: [(&str, u16); 9] = [
+    ("STATE", 10),
+    ("NAME", 4),
+    ("SCORE", 5),
+    ("SINCE", 5),
+    ("LATENCY", 8),
+    ("TYPE", 8),
+    ("ENVIRONMENT", 11),
+    ("REGION", 12),
+    ("WHY", 28),
+];
+const NAME: usize = 1;
+const WHY: usize = 8;
+/// Which columns are left out where there is little room: region, environment, type, latency, score, since.
+const FIRST_TO_GO: [usize; 6] = [7, 6, 5, 4, 2, 3];
+/// Blanks between two columns.
+const GAP: u16 = 2;
+
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, scene: &mut Scene) {
     let [head, table, foot] =
@@ -60,22 +79,30 @@ fn glyph(state: State) -> &'static str {
 }
 
 fn draw_head(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
+    let whole = head(scene, true);
+    let line = if whole.width() > usize::from(area.width) { head(scene, false) } else { whole };
+    frame.render_widget(line, area);
+    let below = Rect { y: area.y + 1, height: 1, ..area };
+    frame.render_widget(news(scene), below);
+}
+
+/// The counts; without words where there is no room for them.
+fn head(scene: &Scene, words: bool) -> Line<'static> {
     let counts = scene.counts();
     let mut line =
         vec![Span::styled(output::clusters(&scene.len().to_string()), Style::new().add_modifier(Modifier::BOLD))];
     for state in [State::Offline, State::Degraded, State::Unknown, State::Online] {
         let count = State::ALL.iter().position(|one| *one == state).map_or(0, |place| counts.by_state[place]);
+        let word = if words { format!(" {state}") } else { String::new() };
         line.push(Span::raw("   "));
-        line.push(Span::styled(format!("{} {count} {state}", glyph(state)), of_state(scene, state)));
+        line.push(Span::styled(format!("{} {count}{word}", glyph(state)), of_state(scene, state)));
     }
     for (count, word) in [(counts.stale, "stale"), (counts.flapping, "flapping")] {
         if count > 0 {
             line.push(Span::styled(format!("   {count} {word}"), style(scene, Color::Yellow)));
         }
     }
-    frame.render_widget(Line::from(line), area);
-    let below = Rect { y: area.y + 1, height: 1, ..area };
-    frame.render_widget(news(scene), below);
+    Line::from(line)
 }
 
 /// What makes the table less than certain goes before everything else.
@@ -93,24 +120,20 @@ fn news(scene: &Scene) -> Line<'_> {
 fn draw_table(frame: &mut Frame<'_>, area: Rect, scene: &mut Scene) {
     scene.page = usize::from(area.height.saturating_sub(1)).max(1);
     let shown = scene.rows();
-    let rows: Vec<TableRow<'_>> = shown.iter().map(|row| table_row(scene, row)).collect();
     let name = shown.iter().map(|row| row.name.len()).max().unwrap_or(4).clamp(4, 40) as u16;
-    let widths = [
-        Constraint::Length(10),
-        Constraint::Length(name),
-        Constraint::Length(5),
-        Constraint::Length(5),
-        Constraint::Length(8),
-        Constraint::Length(8),
-        Constraint::Length(11),
-        Constraint::Length(12),
-        Constraint::Min(10),
-    ];
-    let header = ["STATE", "NAME", "SCORE", "SINCE", "LATENCY", "TYPE", "ENVIRONMENT", "REGION", "WHY"];
-    let header = TableRow::new(header).style(Style::new().add_modifier(Modifier::BOLD));
+    let columns = columns(area.width, name);
+    let rows: Vec<TableRow<'_>> = shown.iter().map(|row| table_row(scene, row, &columns)).collect();
+    let width = |at: &usize| match *at {
+        NAME => Constraint::Length(name),
+        WHY => Constraint::Min(10),
+        other => Constraint::Length(COLUMNS[other].1),
+    };
+    let widths: Vec<Constraint> = columns.iter().map(width).collect();
+    let header = TableRow::new(columns.iter().map(|at| COLUMNS[*at].0));
+    let header = header.style(Style::new().add_modifier(Modifier::BOLD));
     let empty = rows.is_empty();
     let at = scene.at.min(rows.len().saturating_sub(1));
-    let table = Table::new(rows, widths).header(header).column_spacing(2);
+    let table = Table::new(rows, widths).header(header).column_spacing(GAP);
     let table = table.row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     let mut state = TableState::default().with_selected((!empty).then_some(at));
     frame.render_stateful_widget(table, area, &mut state);
@@ -121,7 +144,22 @@ fn draw_table(frame: &mut Frame<'_>, area: Rect, scene: &mut Scene) {
     }
 }
 
-fn table_row<'a>(scene: &Scene, row: &'a Row) -> TableRow<'a> {
+/// The columns that there is room for: the state, the name and why before all others.
+fn columns(width: u16, name: u16) -> Vec<usize> {
+    let mut shown: Vec<usize> = (0..COLUMNS.len()).collect();
+    let wide = |shown: &[usize]| {
+        shown.iter().map(|at| if *at == NAME { name } else { COLUMNS[*at].1 } + GAP).sum::<u16>().saturating_sub(GAP)
+    };
+    for gone in FIRST_TO_GO {
+        if wide(&shown) <= width {
+            break;
+        }
+        shown.retain(|at| *at != gone);
+    }
+    shown
+}
+
+fn table_row<'a>(scene: &Scene, row: &'a Row, columns: &[usize]) -> TableRow<'a> {
     let age = match (row.since, scene.now()) {
         (Some(since), Some(now)) => look::span(now.signed_duration_since(since).num_seconds()),
         _ => look::NOTHING.to_owned(),
@@ -133,7 +171,7 @@ fn table_row<'a>(scene: &Scene, row: &'a Row) -> TableRow<'a> {
         why.push(&row.reason);
     }
     let right = |text: String| Cell::from(Line::from(text).alignment(Alignment::Right));
-    TableRow::new([
+    let cells = [
         Cell::from(Span::styled(format!("{} {}", glyph(row.state), row.state), of_state(scene, row.state))),
         Cell::from(row.name.as_str()),
         right(row.score.to_string()),
@@ -143,7 +181,9 @@ fn table_row<'a>(scene: &Scene, row: &'a Row) -> TableRow<'a> {
         Cell::from(row.environment.as_str()),
         Cell::from(row.region.as_str()),
         Cell::from(why.join(", ")),
-    ])
+    ];
+    let shown = cells.into_iter().enumerate().filter(|(at, _)| columns.contains(at));
+    TableRow::new(shown.map(|(_, cell)| cell))
 }
 
 fn draw_foot(frame: &mut Frame<'_>, area: Rect, scene: &Scene) {
@@ -266,6 +306,20 @@ mod tests {
         assert_eq!(scene.at, 3);
         press(&mut scene, "/x");
         assert_eq!(scene.at, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_there_is_little_room_the_state_the_name_and_why_are_left() {
+        let mut terminal = Terminal::new(TestBackend::new(50, 8)).unwrap();
+        terminal.draw(|frame| draw(frame, &mut fleet())).unwrap();
+        let shown = terminal.backend().to_string();
+        assert!(shown.contains("5 clusters   ✖ 1   ◐ 2   ○ 1   ● 1   1 stale"), "{shown}");
+        assert!(shown.contains("✖ OFFLINE   gone-1  API server: connection refu"), "{shown}");
+        assert_eq!(
+            columns(78, 6).iter().map(|at| COLUMNS[*at].0).collect::<Vec<_>>().join(" "),
+            "STATE NAME SCORE SINCE LATENCY WHY"
+        );
+        assert_eq!(columns(200, 40).len(), COLUMNS.len());
     }
 
     #[tokio::test(start_paused = true)]
