@@ -30,6 +30,19 @@ const TIMEOUTS: u32 = 3;
 
 /// What commands are told while there is no connection.
 const NOT_CONNECTED: &str = "not connected";
+/// Why there is none: what stands in the client's words for it, which themselves may hold anything, and ours. The first counts.
+const WHY: [(&str, &str); 10] = [
+    ("NotValidForName", "TLS failed: its certificate is for another name"),
+    ("InvalidCertificate(Expired", "TLS failed: its certificate has expired"),
+    ("InvalidCertificate(NotValidYet", "TLS failed: its certificate is not valid yet"),
+    ("UnknownIssuer", "TLS failed: its certificate is not trusted"),
+    ("InvalidCertificate(", "TLS failed: its certificate is refused"),
+    ("InvalidMessage(", "TLS failed: it does not speak TLS"),
+    ("AlertReceived(", "TLS failed: it broke off"),
+    ("ConnectionRefused", "connection refused"),
+    ("ConnectionReset", "it closed the connection"),
+    ("failed to lookup address", "its name is not known"),
+];
 
 /// How the connection is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -172,9 +185,9 @@ pub(super) fn word(error: &Error) -> String {
     let is_code = (3..=16).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_uppercase());
     let kind = match error.kind() {
         ErrorKind::Timeout => "timed out",
-        ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Routing => NOT_CONNECTED,
+        ErrorKind::Canceled | ErrorKind::IO | ErrorKind::Routing => why(error.details(), NOT_CONNECTED),
         ErrorKind::Auth => "refused our credentials",
-        ErrorKind::Tls => "TLS failed",
+        ErrorKind::Tls => why(error.details(), "TLS failed"),
         ErrorKind::Cluster | ErrorKind::Sentinel => "no server is in charge",
         ErrorKind::Protocol | ErrorKind::Parse => "not understood",
         ErrorKind::Config
@@ -199,6 +212,10 @@ pub(super) fn word(error: &Error) -> String {
     if is_code { format!("{kind} ({code})") } else { kind.to_owned() }
 }
 
+fn why(details: &str, otherwise: &'static str) -> &'static str {
+    WHY.iter().find(|(theirs, _)| details.contains(theirs)).map_or(otherwise, |(_, ours)| ours)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,5 +227,8 @@ mod tests {
         assert_eq!(told(ErrorKind::Auth, "WRONGPASS invalid canary"), "refused our credentials (WRONGPASS)");
         assert_eq!(told(ErrorKind::IO, "canary secret"), "not connected");
         assert_eq!(told(ErrorKind::Timeout, "Request timed out."), "timed out");
+        let expired = "Custom { kind: InvalidData, error: InvalidCertificate(ExpiredContext { canary }) }";
+        assert_eq!(told(ErrorKind::IO, expired), "TLS failed: its certificate has expired");
+        assert_eq!(told(ErrorKind::Tls, "canary"), "TLS failed");
     }
 }
