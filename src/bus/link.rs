@@ -31,11 +31,13 @@ const TIMEOUTS: u32 = 3;
 /// What commands are told while there is no connection.
 const NOT_CONNECTED: &str = "not connected";
 /// Why there is none: what stands in the client's words for it, which themselves may hold anything, and ours. The first counts.
-const WHY: [(&str, &str); 10] = [
+const WHY: [(&str, &str); 11] = [
     ("NotValidForName", "TLS failed: its certificate is for another name"),
     ("InvalidCertificate(Expired", "TLS failed: its certificate has expired"),
     ("InvalidCertificate(NotValidYet", "TLS failed: its certificate is not valid yet"),
     ("UnknownIssuer", "TLS failed: its certificate is not trusted"),
+    // By an authority of the same name, but another one.
+    ("InvalidCertificate(BadSignature", "TLS failed: its certificate is not trusted"),
     ("InvalidCertificate(", "TLS failed: its certificate is refused"),
     ("InvalidMessage(", "TLS failed: it does not speak TLS"),
     ("AlertReceived(", "TLS failed: it broke off"),
