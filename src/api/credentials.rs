@@ -55,15 +55,15 @@ pub struct CredentialUpload {
     ca: Option<String>,
     /// A bearer token for Prometheus.
     prometheus_token: Option<String>,
-    /// Authorities of Prometheus, PEM.
+    /// Authorities of Prometheus, PEM; in place of the cluster's `ca_bundle`.
     prometheus_ca: Option<String>,
     /// A bearer token for Tempo.
     tempo_token: Option<String>,
-    /// Authorities of Tempo, PEM.
+    /// Authorities of Tempo, PEM; in place of the cluster's `ca_bundle`.
     tempo_ca: Option<String>,
     /// A bearer token for Loki.
     loki_token: Option<String>,
-    /// Authorities of Loki, PEM.
+    /// Authorities of Loki, PEM; in place of the cluster's `ca_bundle`.
     loki_ca: Option<String>,
 }
 

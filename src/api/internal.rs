@@ -208,9 +208,18 @@ impl<'a> HandedPart<'a> {
             token: part.token.as_ref().map(ExposeSecret::expose_secret),
             client_certificate: part.certificate.as_ref().map(|own| own.chain_pem.as_str()),
             client_key: part.certificate.as_ref().map(|own| own.key_pem.expose_secret()),
-            ca: cluster.ca_bundle.as_deref().or(part.ca_pem.as_deref()),
+            ca: ca_of(cluster, endpoint, part),
             tls_server_name: own_name.or(part.tls_server_name.as_deref()),
         })
+    }
+}
+
+/// The authorities that its probes believe there.
+fn ca_of<'a>(cluster: &'a Cluster, endpoint: Endpoint, part: &'a Part) -> Option<&'a str> {
+    let (bundle, own) = (cluster.ca_bundle.as_deref(), part.ca_pem.as_deref());
+    match endpoint {
+        Endpoint::ApiServer => bundle.or(own),
+        Endpoint::Prometheus | Endpoint::Tempo | Endpoint::Loki => own.or(bundle),
     }
 }
 

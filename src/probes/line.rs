@@ -211,10 +211,10 @@ impl Line {
 
     fn configure(&self, shared: &Shared, identity: u64, part: Option<&Part>) -> Result<Tls, Cause> {
         let own = part.and_then(|part| part.ca_pem.as_deref());
-        let bundle = self.address.ca_bundle.as_deref().or(own);
+        let bundle = self.address.ca_bundle.as_deref();
         let verifier = match self.endpoint {
-            Endpoint::ApiServer => shared.trust.for_api_server(bundle),
-            Endpoint::Prometheus | Endpoint::Tempo | Endpoint::Loki => shared.trust.for_endpoint(bundle),
+            Endpoint::ApiServer => shared.trust.for_api_server(bundle.or(own)),
+            Endpoint::Prometheus | Endpoint::Tempo | Endpoint::Loki => shared.trust.for_endpoint(own.or(bundle)),
         };
         let part = part.filter(|_| self.endpoint == Endpoint::ApiServer);
         let named = part.filter(|_| self.address.server_name.is_none());

@@ -207,6 +207,35 @@ async fn an_authority_and_a_name_of_the_credentials_own_count_where_the_cluster_
     }
 }
 
+#[tokio::test]
+async fn the_authorities_given_for_an_endpoint_count_there_although_the_cluster_has_a_bundle() {
+    let (bench, other) = (Bench::new(), Bench::new());
+    let api = Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
+    let loki = Spoke::start(&other.authority, Serving::Good, |_| Act::status(200));
+    let mut target = bench.target(&api.https());
+    Arc::make_mut(&mut target.cluster).endpoints.loki_url = Some(loki.https());
+    assert!(target.cluster.ca_bundle.is_some());
+    let mut session = bench.session(&target);
+    let given = |ca_pem: Option<String>| {
+        let part = Part { ca_pem, ..Part::of_token("for-loki") };
+        Credential::default().with(Endpoint::ApiServer, Part::of_token(TOKEN)).with(Endpoint::Loki, part)
+    };
+    for (ca, expected) in [(None, Some(Cause::Tls)), (Some(other.authority.pem()), None), (None, Some(Cause::Tls))] {
+        bench.credentials.put(target.id(), given(ca));
+        let report = session.check(false).await;
+        assert_eq!((cause(report.api_server), cause(report.loki.unwrap())), (None, expected));
+    }
+    assert_eq!(loki.heads().len(), 1);
+    // …and nowhere else.
+    let part = Part { ca_pem: Some(other.authority.pem()), ..Part::of_token(TOKEN) };
+    bench.credentials.put(target.id(), Credential::default().with(Endpoint::ApiServer, part));
+    assert_eq!(
+        cause(session.check(false).await.api_server),
+        None,
+        "the cluster's own bundle counts for its API server"
+    );
+}
+
 /// A spoke that accepts only the two newest of a row of tokens, as a server does while one is replaced by the next.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_rotations_under_load_fail_no_check() {
