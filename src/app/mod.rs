@@ -13,6 +13,7 @@ pub mod look;
 mod numbers;
 mod observing;
 mod parts;
+mod refused;
 mod webhooks;
 
 pub use credentials::sealed_credentials;
@@ -161,6 +162,8 @@ impl App {
             store: Arc::clone(&store),
         });
         if let Some(secrets) = secrets {
+            let again = refused::Again::new(Arc::clone(&secrets), &registration, Arc::clone(&clock));
+            vault.memory().kept_by(Arc::new(again));
             tasks.spawn(credentials::follow(secrets, Arc::clone(&registration), Arc::clone(&vault)));
         }
         tasks.spawn(credentials::fill(vault, unseen));

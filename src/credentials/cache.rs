@@ -2,27 +2,40 @@
 //! change.
 
 use std::sync::{
-    Arc,
+    Arc, OnceLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use dashmap::{DashMap, Entry};
 use fleetbeat_actors::roll::ClusterId;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{Credential, Credentials, Lookup};
 
+/// Where credentials are kept that others may change.
+pub trait Keeper: Send + Sync + 'static {
+    /// Reads again what is kept for `id` and puts it into memory where it is something else. It may take a moment.
+    fn read_again(&self, id: ClusterId) -> BoxFuture<'_, ()>;
+}
+
 /// Credentials in memory.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct InMemoryCredentials {
     kept: DashMap<ClusterId, Option<Arc<Credential>>>,
     versions: AtomicU64,
     loading: AtomicBool,
+    keeper: OnceLock<Arc<dyn Keeper>>,
 }
 
 impl InMemoryCredentials {
     /// A memory that is not filled yet: until [`InMemoryCredentials::loaded`] nobody knows who has credentials.
     pub fn loading() -> Self {
         Self { loading: AtomicBool::new(true), ..Self::default() }
+    }
+
+    /// From now on what a cluster refuses is read again there. Set once.
+    pub fn kept_by(&self, keeper: Arc<dyn Keeper>) {
+        let _ = self.keeper.set(keeper);
     }
 
     /// Everything that is stored has been put.
@@ -65,6 +78,11 @@ impl InMemoryCredentials {
         self.kept.iter().map(|entry| *entry.key()).collect()
     }
 
+    /// Is anything known of `id`, usable or not?
+    pub fn has(&self, id: ClusterId) -> bool {
+        self.kept.contains_key(&id)
+    }
+
     /// Forgets `id`. Was there anything?
     pub fn remove(&self, id: ClusterId) -> bool {
         self.kept.remove(&id).is_some()
@@ -88,6 +106,16 @@ impl Credentials for InMemoryCredentials {
             None if self.is_loading() => Lookup::Unavailable,
             None => Lookup::None,
         }
+    }
+
+    fn ask_again(&self, id: ClusterId) -> BoxFuture<'_, Lookup> {
+        async move {
+            if let Some(keeper) = self.keeper.get() {
+                keeper.read_again(id).await;
+            }
+            self.get(id)
+        }
+        .boxed()
     }
 }
 

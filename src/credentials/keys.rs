@@ -9,7 +9,7 @@ use std::{
 
 use aws_lc_rs::{
     aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey},
-    rand,
+    hmac, rand,
 };
 use base64::{Engine, prelude::BASE64_STANDARD};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
@@ -18,6 +18,8 @@ use super::binding::{fingerprint, hex};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
+/// What a key for marks is made for.
+const MARKING: &[u8] = b"fleetbeat marks of credentials 1";
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -211,6 +213,12 @@ impl Keyring {
         let length = cipher.open_in_place(nonce, Aad::from(context), &mut bytes).ok()?.len();
         bytes.truncate(length);
         Some(bytes)
+    }
+
+    /// Keys for marks of credentials, one made from each key; the first is that of the key that seals.
+    pub(super) fn marking(&self) -> Vec<hmac::Key> {
+        let from = |key: &Key| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*key.bytes), MARKING);
+        self.0.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, from(key).as_ref())).collect()
     }
 
     /// Does it have the key of this id?

@@ -8,6 +8,7 @@ mod expiry;
 mod foresight;
 mod keys;
 pub mod kubeconfig;
+mod marker;
 pub mod material;
 mod part;
 mod sealed;
@@ -23,15 +24,16 @@ use fleetbeat_actors::{
     roll::ClusterId,
     target::Target,
 };
-use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, future::BoxFuture};
 
 pub use account::Account;
 pub use binding::Binding;
 pub(crate) use binding::url_of;
-pub use cache::InMemoryCredentials;
+pub use cache::{InMemoryCredentials, Keeper};
 pub use expiry::{Expiries, Expiry, ExpiryKind};
 pub use foresight::{End, Foresight, Stage};
 pub use keys::{KeyError, KeySource, Keyring};
+pub use marker::Marker;
 pub use part::{AuthType, ClientCertificate, Credential, Part};
 pub use sealed::{RotationError, SealedStore};
 pub use sealer::Sealer;
@@ -42,6 +44,11 @@ pub use vault::Vault;
 pub trait Credentials: Send + Sync + 'static {
     /// What is known for `id` now.
     fn get(&self, id: ClusterId) -> Lookup;
+
+    /// What is kept for `id`, because its cluster refused what is known: asked where it is kept, if others may change it there.
+    fn ask_again(&self, id: ClusterId) -> BoxFuture<'_, Lookup> {
+        std::future::ready(self.get(id)).boxed()
+    }
 }
 
 /// The answer of a credential store.

@@ -12,7 +12,7 @@ use fleetbeat_actors::{
 use http_body_util::Full;
 use hyper::{Request, header, header::HeaderValue};
 use secrecy::{ExposeSecret, zeroize::Zeroizing};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Shared,
@@ -25,6 +25,9 @@ use super::{
     wire::{Answer, Lineage, Stream, Wire},
 };
 use crate::credentials::{Binding, Lookup, Part};
+
+/// How long a refusal waits for the credentials to be read again.
+const ASK_AGAIN: Duration = Duration::from_secs(3);
 
 /// The line to one endpoint.
 pub(super) struct Line {
@@ -74,15 +77,19 @@ impl Round<'_> {
         self.shared.options.permit_wait.min(self.cadence.period)
     }
 
-    /// The stored credentials, when they have changed since this round began.
-    fn newer(&self) -> Option<Lookup> {
+    /// The stored credentials, when they are others than those that were refused.
+    async fn newer(&self) -> Option<Lookup> {
         let Lookup::Some(used) = self.credentials else { return None };
         if !self.stored {
             return None;
         }
-        match self.shared.credentials.get(self.id) {
+        let other = |known| match known {
             Lookup::Some(now) if now.version != used.version => Some(Lookup::Some(now)),
             Lookup::Some(_) | Lookup::None | Lookup::Unavailable => None,
+        };
+        match other(self.shared.credentials.get(self.id)) {
+            Some(newer) => Some(newer),
+            None => other(timeout(ASK_AGAIN, self.shared.credentials.ask_again(self.id)).await.ok()?),
         }
     }
 }
@@ -168,9 +175,12 @@ impl Line {
         loop {
             let round = Round { credentials: &credentials, ..*round };
             let (timed, authenticated) = self.asked(&round, &mut deadline).await?;
-            match round.newer() {
-                Some(newer) if timed.answer.status == 401 => credentials = newer,
-                Some(_) | None => return Ok((timed, authenticated)),
+            if timed.answer.status != 401 {
+                return Ok((timed, authenticated));
+            }
+            match deadline.paused(round.newer()).await {
+                Some(newer) => credentials = newer,
+                None => return Ok((timed, authenticated)),
             }
         }
     }

@@ -64,11 +64,12 @@ impl Registration {
             WriteError::BUSY
         })?;
         let Kept { credential: kept, version } = kept;
-        if self.knows(id, kept.as_ref()) {
-            self.note(&turn, secrets, id, version).await?;
+        let is_known = self.knows(id, kept.as_ref());
+        let after = kept.unwrap_or(Some(Credential::default()));
+        if is_known {
+            self.note(&turn, secrets, id, after.as_ref(), version).await?;
             return Ok(false);
         }
-        let after = kept.unwrap_or(Some(Credential::default()));
         self.tell(&turn, secrets, &entry.cluster, after.as_ref(), version).await?;
         tracing::info!(%id, usable = after.is_some(), "somebody changed a cluster's credentials in its Secret");
         match after {
@@ -107,20 +108,24 @@ impl Registration {
             return Ok(());
         }
         let mark = self.mark(&turn, id).await?;
-        if mark.as_ref().is_some_and(|mark| mark.version == version && mark.begun.is_none()) {
+        let is_begun = mark.as_ref().is_some_and(|mark| mark.begun.is_some());
+        let told = mark.and_then(|mark| mark.version);
+        let is_version = KubeSecrets::is_version(told.as_deref(), version.as_deref());
+        if is_version && !is_begun {
             secrets.note_told(id, version);
             return Ok(());
         }
-        if mark.as_ref().map_or(version.is_none(), |mark| mark.version == version) {
-            return self.note(&turn, secrets, id, version).await;
-        }
-        let entry = self.board.get(id).ok_or(WriteError::BUSY)?;
         let kept = match self.vault.get(id) {
             _ if version.is_none() => Some(Credential::default()),
             Lookup::Some(known) => Some((*known).clone()),
-            Lookup::None => Some(Credential::default()),
-            Lookup::Unavailable => None,
+            Lookup::Unavailable if self.vault.memory().has(id) => None,
+            Lookup::None | Lookup::Unavailable => Some(Credential::default()),
         };
+        // A write of ours that was begun is told of whenever something was written since.
+        if is_version || (!is_begun && secrets.is_content(id, told.as_deref(), kept.as_ref())) {
+            return self.note(&turn, secrets, id, kept.as_ref(), version).await;
+        }
+        let entry = self.board.get(id).ok_or(WriteError::BUSY)?;
         tracing::info!(%id, "a cluster's Secret was changed and nobody was told; telling now");
         self.tell(&turn, secrets, &entry.cluster, kept.as_ref(), version).await
     }
@@ -150,7 +155,8 @@ impl Registration {
         };
         let mut pen = self.outbox.pen(turn.left()).await?;
         let event = pen.write(draft)?;
-        let done = turn.store(self.store.settle_secret(id, version.as_deref(), &[event], &audit)).await;
+        let remembered = secrets.remembered(id, version.as_deref(), after);
+        let done = turn.store(self.store.settle_secret(id, remembered.as_deref(), &[event], &audit)).await;
         self.settle(pen, done, id)?;
         secrets.note_told(id, version);
         Ok(())
@@ -162,10 +168,12 @@ impl Registration {
         turn: &Turn<'_>,
         secrets: &KubeSecrets,
         id: ClusterId,
+        kept: Option<&Credential>,
         version: Option<String>,
     ) -> Result<(), WriteError> {
         if !secrets.has_told(id, version.as_deref()) {
-            let done = turn.store(self.store.settle_secret(id, version.as_deref(), &[], &[])).await;
+            let remembered = secrets.remembered(id, version.as_deref(), kept);
+            let done = turn.store(self.store.settle_secret(id, remembered.as_deref(), &[], &[])).await;
             done.map_err(|error| WriteError::of_store(error, id))?;
             secrets.note_told(id, version);
         }

@@ -2,6 +2,7 @@
 //! whoever may change such a Secret may change the credentials.
 
 mod shape;
+mod told;
 mod watch;
 
 use std::{collections::HashMap, sync::Arc};
@@ -21,7 +22,7 @@ use kube::{
 };
 
 use crate::{
-    credentials::{Change, Credential, CredentialStore, Found},
+    credentials::{Change, Credential, CredentialStore, Found, Marker},
     hub::{Hub, HubError},
     store::{AuditEntry, BegunWrite, Store},
 };
@@ -37,6 +38,7 @@ const TRIES: usize = 5;
 pub struct KubeSecrets {
     api: Api<Secret>,
     store: Arc<dyn Store>,
+    marker: Marker,
     /// The versions that were there when everything was loaded.
     loaded: DashMap<ClusterId, String>,
     /// The versions that were told of; an empty one, which no Secret has, while a write is under way.
@@ -52,10 +54,10 @@ pub struct Kept {
 }
 
 impl KubeSecrets {
-    /// The Secrets of `namespace`, for the clusters of `store`.
-    pub fn new(hub: &Hub, namespace: &str, store: Arc<dyn Store>) -> Self {
+    /// The Secrets of `namespace`, for the clusters of `store`, which remembers marks of what is in them.
+    pub fn new(hub: &Hub, namespace: &str, store: Arc<dyn Store>, marker: Marker) -> Self {
         let api = Api::namespaced(hub.client(), namespace);
-        Self { api, store, loaded: DashMap::new(), told: DashMap::new() }
+        Self { api, store, marker, loaded: DashMap::new(), told: DashMap::new() }
     }
 
     /// Does the hub answer, and let us read?
@@ -76,6 +78,15 @@ impl KubeSecrets {
         let version = secret.as_ref().and_then(Secret::resource_version);
         let credential = secret.map(|secret| shape::read(&secret, cluster)).filter(|kept| !is_empty(kept));
         Ok(Kept { credential, version })
+    }
+
+    /// A cluster's Secret as it is now, as the watch would have shown it.
+    ///
+    /// # Errors
+    /// When the hub does not say.
+    pub async fn look(&self, id: ClusterId) -> Result<Noticed, HubError> {
+        let secret = self.api.get_opt(&shape::name(id)).await?;
+        Ok(secret.map_or(Noticed::Gone(id), |secret| Noticed::Is(id, Box::new(secret))))
     }
 
     /// The versions that were there when everything was loaded. Told once.
@@ -114,8 +125,8 @@ impl KubeSecrets {
     }
 
     /// Makes a change of one Secret, again when somebody else made one meanwhile.
-    /// The version that it has then; `None` when there is none any more.
-    async fn change(&self, cluster: &Cluster, change: &Change) -> Result<Option<String>, HubError> {
+    /// How it is then; `None` when there is none any more.
+    async fn change(&self, cluster: &Cluster, change: &Change) -> Result<Option<Secret>, HubError> {
         for _ in 0..TRIES {
             match self.try_change(cluster, change).await {
                 Err(HubError::Conflict) => {}
@@ -125,13 +136,13 @@ impl KubeSecrets {
         Err(HubError::Conflict)
     }
 
-    async fn try_change(&self, cluster: &Cluster, change: &Change) -> Result<Option<String>, HubError> {
+    async fn try_change(&self, cluster: &Cluster, change: &Change) -> Result<Option<Secret>, HubError> {
         let name = shape::name(cluster.id);
         match self.api.get_opt(&name).await? {
             None if change.put.is_empty() => Ok(None),
             None => {
                 let fresh = shape::changed(shape::empty(cluster.id), cluster, change);
-                Ok(self.api.create(&PostParams::default(), &fresh).await?.resource_version())
+                Ok(Some(self.api.create(&PostParams::default(), &fresh).await?))
             }
             Some(before) => {
                 let version = before.metadata.resource_version.clone();
@@ -142,7 +153,7 @@ impl KubeSecrets {
                     absent(gone.map(drop))?;
                     Ok(None)
                 } else {
-                    Ok(self.api.replace(&name, &PostParams::default(), &after).await?.resource_version())
+                    Ok(Some(self.api.replace(&name, &PostParams::default(), &after).await?))
                 }
             }
         }
@@ -156,7 +167,7 @@ impl KubeSecrets {
         change: &Change,
         events: &[Arc<Event>],
         audit: &[AuditEntry],
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<Secret>, StoreError> {
         let payload = events.first().and_then(|event| serde_json::from_str(&event.payload).ok()).unwrap_or_default();
         let begun = BegunWrite { payload, audit: audit.to_vec() };
         self.store.begin_secret(cluster.id, Some(&begun)).await.map_err(undone)?;
@@ -236,8 +247,11 @@ impl CredentialStore for KubeSecrets {
         let known = self.store.fetch(Some(&[id])).await?;
         let cluster = known.into_iter().next().ok_or(StoreError::NotFound)?.cluster;
         self.note_told(id, Some(String::new()));
-        let version = self.change_told(&cluster, change, events, audit).await?;
-        let told = self.store.settle_secret(id, version.as_deref(), events, audit).await;
+        let secret = self.change_told(&cluster, change, events, audit).await?;
+        let version = secret.as_ref().and_then(Secret::resource_version);
+        let kept = secret.map_or(Some(Credential::default()), |secret| shape::read(&secret, &cluster));
+        let remembered = self.remembered(id, version.as_deref(), kept.as_ref());
+        let told = self.store.settle_secret(id, remembered.as_deref(), events, audit).await;
         told.map_err(|error| match error {
             StoreError::Unavailable { reason, .. } => StoreError::Unavailable { reason, doubtful: true },
             other => other,

@@ -24,7 +24,7 @@ pub struct BegunWrite {
 pub struct SecretMark {
     /// Whose.
     pub cluster_id: ClusterId,
-    /// The version of the Secret that was last told of; `None` when there was no Secret.
+    /// What is remembered of the Secret that was last told of: its version and what else marks it; `None` when there was none.
     pub version: Option<String>,
     /// A write of which nobody has told yet.
     pub begun: Option<BegunWrite>,
@@ -42,7 +42,7 @@ pub trait SecretRows: Send + Sync + 'static {
     /// [`StoreError::NotFound`] when the cluster is not registered.
     async fn begin_secret(&self, id: ClusterId, begun: Option<&BegunWrite>) -> Result<(), StoreError>;
 
-    /// Stores what tells of a Secret of this version (`None`: there is none any more). No write is begun then.
+    /// Stores what tells of a Secret, with what to remember of it (`None`: there is none any more). No write is begun then.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] when the cluster is not registered; nothing was written then.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use fleetbeat::{
+    credentials::{KeySource, Marker},
     hub::{Hub, Limits, Source},
     secrets::KubeSecrets,
     store::{OpenError, Place, Store, StoreOptions, open},
@@ -57,7 +58,8 @@ impl Backend {
     /// The Secrets of this case, for the clusters of `store`.
     pub fn secrets(&self, store: &Arc<dyn Store>) -> Option<KubeSecrets> {
         let (hub, namespace) = self.secrets.as_ref()?;
-        Some(KubeSecrets::new(hub, namespace, Arc::clone(store)))
+        let key = KeySource::File(self._directory.as_ref()?.path().join("credentials.key"));
+        Some(KubeSecrets::new(hub, namespace, Arc::clone(store), Marker::new(key)))
     }
 
     /// Opens it.

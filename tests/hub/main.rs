@@ -11,6 +11,7 @@ mod access;
 mod internal;
 mod kubectl;
 mod limits;
+mod refused;
 mod reviews;
 mod secrets;
 mod untold;

@@ -127,6 +127,38 @@ async fn what_others_did_while_nobody_watched_is_told_at_the_next_start() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_that_others_set_while_nobody_watched_is_not_told_of() {
+    let Some(mut house) = House::open().await else { return };
+    let upload = json!({ "auth_type": "TOKEN", "token": house.server.token() });
+    house.client.post(&format!("{}?force=true", house.path()), &upload).await.expect(200);
+    house.until("DEGRADED", "refused").await;
+
+    // Another label, twice, and other bytes that mean the same.
+    for change in ["1", "2", "words"] {
+        house.product.terminate(Duration::from_secs(20)).await;
+        let mut secret = house.secret().await;
+        secret["metadata"]["labels"]["theirs"] = json!(change);
+        if change == "words" {
+            secret = super::secrets::replaced(secret, &house.server.kubeconfig(house.server.token()));
+        }
+        house.server.command("PUT", &house.secret_path(), &secret).await;
+        house.product.start().await;
+        // Credentials are used only once everything was told of that happened meanwhile.
+        eventually(SOON, async || house.client.get(&house.path()).await.status == 200).await;
+        house.until("DEGRADED", "refused").await;
+    }
+    assert_eq!(house.told().await, ["uploaded"]);
+
+    // A token beside the kubeconfig is something else.
+    house.product.terminate(Duration::from_secs(20)).await;
+    let mut secret = house.secret().await;
+    secret["data"]["prometheus-token"] = json!("bWV0cmljcw==");
+    house.server.command("PUT", &house.secret_path(), &secret).await;
+    house.product.start().await;
+    house.until_told(&["uploaded", "noticed"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_database_did_not_take_at_once_is_told_when_it_does() {
     let Some(house) = House::open().await else { return };
     database(&house, REFUSE).await;
