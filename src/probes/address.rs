@@ -5,12 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use ipnet::IpNet;
 
 /// Metadata endpoints of clouds that are not link-local already.
-const METADATA: [IpAddr; 7] = [
+const METADATA: [IpAddr; 6] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
-    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0042, 0, 0, 0, 0, 0, 0x42)),
 ];
@@ -44,16 +43,14 @@ impl Default for AddressPolicy {
 }
 
 impl AddressPolicy {
-    /// May this address be connected to? An IPv6 address that carries an IPv4 one (mapped, compatible, 6to4, NAT64,
+    /// May this address be connected to? An IPv6 address that carries an IPv4 one (mapped, translated, compatible, 6to4, NAT64,
     /// Teredo, ISATAP) must be allowed as both.
     pub fn permits(&self, address: SocketAddr) -> bool {
         let IpAddr::V6(v6) = address.ip() else { return self.permits_one(address) };
-        match embedded(v6) {
-            Some((v4, Wraps::Same)) => self.permits_one(SocketAddr::new(v4.into(), address.port())),
-            Some((v4, Wraps::Tunnel)) => {
-                self.permits_one(SocketAddr::new(v4.into(), address.port())) && self.permits_one(address)
-            }
-            None => self.permits_one(address),
+        let permits_v4 = |v4: Ipv4Addr| self.permits_one(SocketAddr::new(v4.into(), address.port()));
+        match v6.to_ipv4_mapped() {
+            Some(same) => permits_v4(same),
+            None => carried(v6).into_iter().all(permits_v4) && self.permits_one(address),
         }
     }
 
@@ -66,7 +63,7 @@ impl AddressPolicy {
     }
 
     fn permits_kind(&self, ip: IpAddr) -> bool {
-        if METADATA.contains(&ip) {
+        if METADATA.contains(&ip) || is_of_aws(ip) {
             return false;
         }
         match kind(ip) {
@@ -112,36 +109,45 @@ fn kind_v6(ip: Ipv6Addr) -> Kind {
     }
 }
 
+/// The range in which AWS has what hands out credentials and metadata: `fd00:ec2::254`, for pods `fd00:ec2::23`.
+fn is_of_aws(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(v6) if v6.segments()[..2] == [0xfd00, 0x0ec2])
+}
+
 fn contains(ranges: &[IpNet], ip: IpAddr) -> bool {
     ranges.iter().any(|range| range.contains(&ip))
 }
 
-/// How an IPv6 address carries an IPv4 one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wraps {
-    /// Another spelling of the same address.
-    Same,
-    /// A way to it through a gateway.
-    Tunnel,
-}
-
-/// The IPv4 address inside an IPv6 one, if there is one.
-fn embedded(ip: Ipv6Addr) -> Option<(Ipv4Addr, Wraps)> {
-    if let Some(mapped) = ip.to_ipv4_mapped() {
-        return Some((mapped, Wraps::Same));
-    }
+/// The IPv4 addresses that an IPv6 one may lead to through a gateway. Where several shapes are possible, every one counts.
+fn carried(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
     if ip.is_loopback() || ip.is_unspecified() {
-        return None;
+        return Vec::new();
     }
     let v4 = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match ip.segments() {
-        [0, 0, 0, 0, 0, 0, high, low] => Some((v4(high, low), Wraps::Tunnel)),
-        [0x2002, high, low, ..] => Some((v4(high, low), Wraps::Tunnel)),
-        [0x0064, 0xff9b, 0 | 1, .., high, low] => Some((v4(high, low), Wraps::Tunnel)),
-        [0x2001, 0, .., high, low] => Some((v4(!high, !low), Wraps::Tunnel)),
-        [_, _, _, _, 0 | 0x0200, 0x5efe, high, low] => Some((v4(high, low), Wraps::Tunnel)),
-        _ => None,
+        [0, 0, 0, 0, 0 | 0xffff, 0, high, low] => vec![v4(high, low)],
+        [0x2002, high, low, ..] => vec![v4(high, low)],
+        [0x0064, 0xff9b, 0, .., high, low] => vec![v4(high, low)],
+        [0x0064, 0xff9b, 1, ..] => translated(ip),
+        [0x2001, 0, .., high, low] => vec![v4(!high, !low)],
+        [_, _, _, _, 0 | 0x0200, 0x5efe, high, low] => vec![v4(high, low)],
+        _ => Vec::new(),
     }
+}
+
+/// What an address of the local NAT64 prefix (RFC 8215) may stand for: RFC 6052 has a shape for each length of the prefix that an
+/// operator may choose in it. What is nobody's address is no such shape, unless nothing else is left.
+fn translated(ip: Ipv6Addr) -> Vec<Ipv4Addr> {
+    let o = ip.octets();
+    let shapes = [
+        [o[12], o[13], o[14], o[15]],
+        [o[6], o[7], o[9], o[10]],
+        [o[7], o[9], o[10], o[11]],
+        [o[9], o[10], o[11], o[12]],
+    ];
+    let shapes = shapes.map(Ipv4Addr::from);
+    let likely: Vec<_> = shapes.into_iter().filter(|v4| v4.octets()[0] != 0).collect();
+    if likely.is_empty() { vec![shapes[0]] } else { likely }
 }
 
 fn is_own(own: SocketAddr, address: SocketAddr) -> bool {
@@ -186,6 +192,11 @@ mod tests {
             "fe80::a9fe:a9fe",
             "ff02::1",
             "fd00:ec2::254",
+            "fd00:ec2::23",
+            "::ffff:0:169.254.169.254",
+            "64:ff9b:1:a9fe:a9:fe00:808:808",
+            "64:ff9b:1:a9:fe:a9fe:808:808",
+            "64:ff9b:1:0:a9:fea9:fe08:808",
             "::ffff:169.254.169.254",
             "::a9fe:a9fe",
             "64:ff9b::a9fe:a9fe",
@@ -211,6 +222,10 @@ mod tests {
             "2a00::1",
             "fd12:3456::1",
             "64:ff9b::808:808",
+            "64:ff9b:1::808:808",
+            "64:ff9b:1:808:8:800::",
+            "::ffff:0:8.8.8.8",
+            "fd00:ec3::23",
         ] {
             assert!(permits(&policy, ip), "{ip}");
         }

@@ -4,6 +4,7 @@
 mod bench;
 mod connections;
 mod hostile;
+mod rebinding;
 mod secrets;
 mod spoke;
 mod suite;
