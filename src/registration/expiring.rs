@@ -1,11 +1,15 @@
 //! Tells of what ends soon: one event for each end and warning, never a second one, whatever restarts.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     board::Entry,
     event::{EventDraft, EventType},
+    health::Endpoint,
     roll::{Cluster, ClusterId},
 };
 use serde_json::{Value, json};
@@ -15,10 +19,12 @@ use super::{
     write::{Registration, detached},
 };
 use crate::{
-    credentials::{End, Foresight, Stage},
+    credentials::{End, ExpiryKind, Foresight, Stage},
     store::EventFilter,
 };
 
+/// How soon another certificate that a server shows is worth another word: it could show a new one every minute.
+const SERVED: TimeDelta = TimeDelta::days(1);
 /// Events of one cluster that are looked through for an earlier warning.
 const LOOK_BACK: u32 = 1_000;
 
@@ -27,6 +33,22 @@ const LOOK_BACK: u32 = 1_000;
 pub struct Told {
     known: HashSet<(ClusterId, String)>,
     read: HashSet<ClusterId>,
+    /// When an end of a certificate that a server showed was told, whichever end it was.
+    served: HashMap<(ClusterId, Endpoint, &'static str), DateTime<Utc>>,
+}
+
+impl Told {
+    fn has(&self, id: ClusterId, end: &End, stage: Stage, now: DateTime<Utc>) -> bool {
+        let served = || self.served.get(&(id, end.endpoint, word(stage))).is_some_and(|at| now - *at < SERVED);
+        self.known.contains(&(id, mark(end, stage))) || (end.kind == ExpiryKind::ServingCertificate && served())
+    }
+
+    fn remember(&mut self, id: ClusterId, end: &End, stage: Stage, now: DateTime<Utc>) {
+        self.known.extend(stages(stage).map(|stage| (id, mark(end, stage))));
+        if end.kind == ExpiryKind::ServingCertificate {
+            self.served.extend(stages(stage).map(|stage| ((id, end.endpoint, word(stage)), now)));
+        }
+    }
 }
 
 impl Registration {
@@ -51,13 +73,13 @@ impl Registration {
             if told.read.insert(id) {
                 self.read_told(id, told).await?;
             }
-            if told.known.contains(&(id, mark(&end, stage))) {
+            if told.has(id, &end, stage, now) {
                 continue;
             }
             let this = Arc::clone(self);
             let draft = draft(&entry.cluster, &end, stage, now);
             detached(async move { this.append_now(draft).await }).await?;
-            remember(told, id, &end, stage);
+            told.remember(id, &end, stage, now);
             written += 1;
         }
         Ok(written)
@@ -100,18 +122,17 @@ fn stages(stage: Stage) -> impl Iterator<Item = Stage> {
     [Stage::Near, Stage::Imminent, Stage::Over].into_iter().filter(move |known| *known <= stage)
 }
 
-fn mark(end: &End, stage: Stage) -> String {
-    let word = match stage {
+fn word(stage: Stage) -> &'static str {
+    match stage {
         Stage::Far => "far",
         Stage::Near => "near",
         // An end that was told a day before needs no second word when it comes.
         Stage::Imminent | Stage::Over => "imminent",
-    };
-    format!("{}/{}/{}/{word}", end.endpoint.as_str(), end.kind.as_str(), end.at.timestamp())
+    }
 }
 
-fn remember(told: &mut Told, id: ClusterId, end: &End, stage: Stage) {
-    told.known.extend(stages(stage).map(|stage| (id, mark(end, stage))));
+fn mark(end: &End, stage: Stage) -> String {
+    format!("{}/{}/{}/{}", end.endpoint.as_str(), end.kind.as_str(), end.at.timestamp(), word(stage))
 }
 
 fn draft(cluster: &Cluster, end: &End, stage: Stage, now: DateTime<Utc>) -> EventDraft {
@@ -128,4 +149,39 @@ fn draft(cluster: &Cluster, end: &End, stage: Stage, now: DateTime<Utc>) -> Even
         "warnings": warnings,
     });
     EventDraft::new(EventType::ClusterCredentialsExpiring, cluster.id, now, payload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(hours: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(1_790_000_000 + hours * 3_600, 0).unwrap()
+    }
+
+    fn end(kind: ExpiryKind, hours: i64) -> End {
+        End { endpoint: Endpoint::ApiServer, kind, at: at(hours) }
+    }
+
+    #[test]
+    fn a_server_that_shows_another_certificate_each_time_is_told_of_once_a_day() {
+        let (mut told, id) = (Told::default(), ClusterId::generate());
+        let serving = |hours| end(ExpiryKind::ServingCertificate, hours);
+        assert!(!told.has(id, &serving(10), Stage::Imminent, at(0)));
+        told.remember(id, &serving(10), Stage::Imminent, at(0));
+        for hours in 11..23 {
+            assert!(told.has(id, &serving(hours), Stage::Imminent, at(hours - 10)), "{hours}");
+        }
+        assert!(told.has(id, &serving(100), Stage::Near, at(1)), "the later warning counted for the earlier one");
+        assert!(!told.has(id, &serving(30), Stage::Imminent, at(24)));
+        assert!(!told.has(ClusterId::generate(), &serving(10), Stage::Imminent, at(1)));
+    }
+
+    #[test]
+    fn every_other_token_is_told_of() {
+        let (mut told, id) = (Told::default(), ClusterId::generate());
+        told.remember(id, &end(ExpiryKind::Token, 10), Stage::Imminent, at(0));
+        assert!(told.has(id, &end(ExpiryKind::Token, 10), Stage::Imminent, at(1)));
+        assert!(!told.has(id, &end(ExpiryKind::Token, 11), Stage::Imminent, at(1)));
+    }
 }
