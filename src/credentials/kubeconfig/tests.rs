@@ -184,6 +184,19 @@ fn corpus() -> Vec<(&'static str, String, &'static str)> {
         ("deep objects", cluster(&nested("{a: ", 200)), ""),
         ("a binary tag", user("token: !!binary canary4d1f"), ""),
         ("a tag of some language", user("token: !!python/object/apply:os.system [canary4d1f]"), ""),
+        ("a token with a null byte", user("token: \"canary4d1f\\0\""), "users[0].user.token"),
+        ("a key twice by an escape", user("token: canary4d1f\n\"tok\\u0065n\": b"), ""),
+        ("a key that is a number", user("token: a\n1: canary4d1f"), ""),
+        ("a key that is nothing", user("token: a\n~: canary4d1f"), ""),
+        ("a key that is a list", user("token: a\n? [canary4d1f]\n: b"), ""),
+        (
+            "verification off by an old word",
+            cluster("insecure-skip-tls-verify: yes"),
+            "clusters[0].cluster.insecure-skip-tls-verify",
+        ),
+        ("a user in the URL", server("https://canary4d1f@example.com"), "clusters[0].cluster.server"),
+        ("a fragment in the URL", server("https://example.com#canary4d1f"), "clusters[0].cluster.server"),
+        ("a socket", server("unix:///run/canary4d1f"), "clusters[0].cluster.server"),
         ("too large", cluster(&format!("extensions: {}", "a".repeat(MAX_KUBECONFIG))), ""),
         ("many nodes", cluster(&format!("extensions: [{}]", "1,".repeat(25_000))), ""),
     ]
@@ -205,6 +218,16 @@ fn hostile_kubeconfigs_are_refused_by_the_path_of_the_key_and_nothing_else() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// YAML leaves to its readers what a tag of somebody's own means: here it means nothing, and what it stands before is the text.
+#[test]
+fn an_include_includes_nothing() {
+    for tag in ["!include", "!file", "!env", "!canary4d1f"] {
+        let config = read(&user(&format!("token: {tag} /etc/hostname")), Rules::default());
+        let token = config.ok().and_then(|config| config.token);
+        assert!(token.is_none_or(|token| token.expose_secret() == "/etc/hostname"), "{tag}");
+    }
 }
 
 /// The corpus without what is large or made anew each time, as files: where the fuzzer begins. `UPDATE=1` writes them.
