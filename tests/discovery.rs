@@ -41,8 +41,8 @@ async fn told(client: &Client, kind: &str) -> Vec<Value> {
 }
 
 /// Makes what seed 000 §9 looks for: nodes with GPUs, namespaces of network functions, pods, services, and the definitions of
-/// custom resources. (No custom object: the kube-apiserver 1.20 that `tests/kube-apiserver` builds with a Go newer than its
-/// libraries falls over the first one. The simulated spokes have some.)
+/// custom resources. (No custom object: the kube-apiserver 1.20 that `tests/kube-apiserver` builds with Go 1.19 ends in a segmentation
+/// fault at the first one. Its reflect2 1.0.1 calls `reflect.mapiterinit` as it was before Go 1.18. The simulated spokes have some.)
 async fn furnish(server: &KubeApiserver) {
     let labels = json!({ "nvidia.com/gpu.present": "true", "nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB" });
     for (name, gpus) in [("gpu-1", "8"), ("gpu-2", "4"), ("plain", "0")] {

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -13,7 +14,9 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::desk::{Desk, Said};
-use super::support::{Authority, KubeApiserver};
+use super::support::{Authority, KubeApiserver, eventually};
+
+const SOON: Duration = Duration::from_secs(60);
 
 /// A server of fleetbeat, a hub, and the kubeconfig that leads there.
 struct House {
@@ -256,6 +259,47 @@ async fn credentials_that_were_rotated_on_the_hub_are_proven_and_taken() {
     assert_eq!(became(&said), ["spoke unchanged kept"]);
     assert!(why(&said, "spoke").contains("newer token"), "{}", why(&said, "spoke"));
     house.desk.until("spoke", "ONLINE").await;
+}
+
+/// Defines a kind of custom objects on the hub, as whoever keeps clusters there does.
+async fn define(hub: &KubeApiserver, group: &str, plural: &str, kind: &str, versions: &[&str]) {
+    let schema = json!({ "openAPIV3Schema": { "type": "object", "x-kubernetes-preserve-unknown-fields": true } });
+    let versions: Vec<_> = versions
+        .iter()
+        .enumerate()
+        .map(|(n, name)| json!({ "name": name, "served": true, "storage": n == 0, "schema": schema }))
+        .collect();
+    let names =
+        json!({ "plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List") });
+    let scope = if kind == "ManagedCluster" { "Cluster" } else { "Namespaced" };
+    let definition = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": { "name": format!("{plural}.{group}") },
+        "spec": { "group": group, "scope": scope, "names": names, "versions": versions } });
+    hub.command("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &definition).await;
+    eventually(SOON, async || {
+        let path = format!("/apis/{group}/v1/{plural}");
+        let other = format!("/apis/{group}/v1beta1/{plural}");
+        let (one, two) = (hub.ask(&path, Some(hub.token())).await, hub.ask(&other, Some(hub.token())).await);
+        one.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+            || two.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200"))
+    })
+    .await;
+}
+
+/// The definitions are a real server's, found and listed as they are on any hub. Objects of them are not: reflect2 1.0.1, which this
+/// old kube-apiserver is built with, breaks under every Go since 1.18 on the metadata of the first one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_hub_with_the_definitions_is_told_from_one_without() {
+    let Some(house) = House::open().await else { return };
+    let said = house.import("ocm", &[]).expect(1);
+    assert!(said.err.contains("Open Cluster Management is not installed"), "{}", said.err);
+    define(&house.hub, "cluster.open-cluster-management.io", "managedclusters", "ManagedCluster", &["v1"]).await;
+    assert_eq!(became(&house.import("ocm", &[]).expect(0)), [""; 0], "it is installed, and manages nothing yet");
+
+    // Labels of Cluster API's Clusters are read in the version that the hub prefers; without any, the kubeconfig is enough.
+    define(&house.hub, "cluster.x-k8s.io", "clusters", "Cluster", &["v1beta1", "v1alpha4"]).await;
+    house.put_capi("edge", "edge-kubeconfig", &house.hub.kubeconfig(house.hub.token())).await;
+    assert_eq!(became(&house.import("capi", &[]).expect(0)), ["edge created stored"]);
 }
 
 /// A hub that says the same to everybody, by the path of the request.

@@ -63,6 +63,19 @@ async fn a_real_api_server_takes_certificates_and_tokens_and_refuses_as_it_shoul
     assert_eq!(stored["expires_at"], "2040-01-01T00:00:00Z");
     until(&client, &id, "ONLINE", "healthy").await;
 
+    // The same in base64; then the certificate and its key by themselves.
+    let given = json!({ "auth_type": "KUBECONFIG", "kubeconfig": base64(upload["kubeconfig"].as_str().unwrap()) });
+    client.post(&path, &given).await.expect(200);
+    let given =
+        json!({ "auth_type": "CERTIFICATE", "client_certificate": chain, "client_key": key, "ca": server.ca_pem() });
+    let rotated = client.post(&format!("{path}/rotate"), &given).await.expect(200).json();
+    assert_eq!((&rotated["status"], &rotated["validation"]["api_server"]), (&json!("rotated"), &json!("success")));
+    let shown = client.get(&path).await.expect(200).json();
+    assert_eq!(shown["auth_type"], "CERTIFICATE");
+    let part = &shown["endpoints"][0];
+    assert_eq!((&part["client_certificate"], &part["token"], &part["ca"]), (&json!(true), &json!(false), &json!(true)));
+    until(&client, &id, "ONLINE", "healthy").await;
+
     // A service account with the rights of deploy/rbac, then one that may do nothing.
     let token = server.spoke_token(3_600).await;
     let given = |token: &str| json!({ "auth_type": "SERVICE_ACCOUNT", "token": token, "ca": server.ca_pem() });

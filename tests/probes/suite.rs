@@ -6,18 +6,21 @@ use std::time::Duration;
 
 use fleetbeat::{
     credentials::{Credential, Part},
-    discovery::{Budget, Inquirer, Interview, conclude, survey},
+    discovery::{Budget, Inquirer, Interview, Silence, conclude, survey},
     probes::{HttpProber, ProbeOptions},
 };
 use fleetbeat_actors::{
-    health::{Endpoint, Outcome},
+    health::{Endpoint, NotRun, Outcome},
     ports::Prober,
     target::Target,
 };
 use fleetbeat_loadtest::spokes::{Behaviour, Endpoints, Fleet, FleetOptions, Ports, Role, Scope, Spoke};
 use futures_util::future::join_all;
 
-use crate::bench::Bench;
+use crate::{
+    bench::Bench,
+    spoke::{Act, Serving},
+};
 
 const DEADLINE: Duration = Duration::from_secs(2);
 const NEIGHBOURS: usize = 10;
@@ -88,6 +91,24 @@ async fn no_hostile_spoke_hurts_a_check_a_discovery_or_a_neighbour() {
         assert!(took < 20 * DEADLINE, "{word} took {took:?}");
         println!("{word}: healthy {healthy}, {took:?}");
     }
+}
+
+#[tokio::test]
+async fn discoveries_that_take_all_their_permits_take_none_of_the_checks() {
+    let mut bench = Bench::new();
+    (bench.options.max_in_flight, bench.options.permit_wait) = (1, Duration::from_millis(100));
+    let spoke = crate::spoke::Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
+    let (prober, target) = (bench.prober(), Arc::new(bench.target(&spoke.https())));
+    let inquirer = prober.apart(bench.options.clone());
+    let credential = Arc::new(Credential::default().with(Endpoint::ApiServer, Part::of_token("a")));
+    let open = async || inquirer.converse(Arc::clone(&target), Arc::clone(&credential)).await;
+    let held = open().await.ok().unwrap();
+    assert_eq!(open().await.err(), Some(Silence::NotRun(NotRun::NoPermit)), "discovery has no more permits");
+    assert_eq!((inquirer.permits_in_use().in_flight, prober.permits_in_use().in_flight), (1, 0));
+    let mut session = prober.open(Arc::clone(&target), Arc::new(|| {}));
+    assert!(matches!(session.check(true).await.api_server, Outcome::Healthy { .. }));
+    drop(held);
+    assert!(open().await.is_ok());
 }
 
 async fn meet(
