@@ -28,6 +28,8 @@ const TAKEN_WITHIN: Duration = Duration::from_secs(1);
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long another process, which may be stopping, is waited for when the store is opened.
 const OTHER_STOPS_WITHIN: Duration = Duration::from_secs(2);
+/// How long a server that has answered before may take to answer this question, when the store is opened.
+const FIRST_ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// The right to be the only one that writes.
 pub(super) struct Sole {
@@ -39,19 +41,25 @@ impl Sole {
     /// Takes the lock.
     ///
     /// # Errors
-    /// [`OpenError::InUse`] when another process holds it: worth another try, it may be stopping.
+    /// [`OpenError::InUse`] when another process holds it: worth another try, it may be stopping. [`OpenError::Unavailable`] when
+    /// the server does not say.
     pub(super) async fn take(options: &PgConnectOptions) -> Result<Self, OpenError> {
-        let end = Instant::now() + OTHER_STOPS_WITHIN;
+        let began = Instant::now();
         loop {
-            if let Some(session) = session(options).await {
-                let held = Arc::new(AtomicBool::new(true));
-                let keeper = tokio::spawn(keep(options.clone(), session, Arc::clone(&held)));
-                return Ok(Self { held, keeper: Mutex::new(Some(keeper)) });
+            match session(options).await {
+                Answer::Ours(session) => {
+                    let held = Arc::new(AtomicBool::new(true));
+                    let keeper = tokio::spawn(keep(options.clone(), *session, Arc::clone(&held)));
+                    return Ok(Self { held, keeper: Mutex::new(Some(keeper)) });
+                }
+                Answer::Theirs if began.elapsed() > OTHER_STOPS_WITHIN => {
+                    return Err(OpenError::InUse { database: "this database".to_owned() });
+                }
+                Answer::None if began.elapsed() > FIRST_ANSWER_WITHIN => {
+                    return Err(OpenError::Unavailable("nobody says whether another process writes".to_owned()));
+                }
+                Answer::Theirs | Answer::None => sleep(LOOK / 5).await,
             }
-            if Instant::now() > end {
-                return Err(OpenError::InUse { database: "this database".to_owned() });
-            }
-            sleep(LOOK / 5).await;
         }
     }
 
@@ -78,14 +86,26 @@ impl Drop for Sole {
     }
 }
 
-/// A session that holds the lock; `None` when the server does not answer or another session holds it.
-async fn session(options: &PgConnectOptions) -> Option<PgConnection> {
+/// Who holds the lock.
+enum Answer {
+    /// This session.
+    Ours(Box<PgConnection>),
+    /// Another one.
+    Theirs,
+    /// The server does not say.
+    None,
+}
+
+async fn session(options: &PgConnectOptions) -> Answer {
     let taken = async {
         let mut session = PgConnection::connect_with(options).await?;
         let locked: bool = sqlx::query_scalar(TRY_LOCK).fetch_one(&mut session).await?;
-        Ok::<_, sqlx::Error>(locked.then_some(session))
+        Ok::<_, sqlx::Error>(if locked { Answer::Ours(Box::new(session)) } else { Answer::Theirs })
     };
-    timeout(TAKEN_WITHIN, taken).await.ok()?.ok()?
+    match timeout(TAKEN_WITHIN, taken).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) | Err(_) => Answer::None,
+    }
 }
 
 /// Holds the session; when it is lost, takes the lock again.
@@ -98,8 +118,8 @@ async fn keep(options: PgConnectOptions, mut held: PgConnection, flag: Arc<Atomi
         drop(held);
         held = loop {
             match session(&options).await {
-                Some(session) => break session,
-                None => sleep(LOOK / 5).await,
+                Answer::Ours(session) => break *session,
+                Answer::Theirs | Answer::None => sleep(LOOK / 5).await,
             }
         };
         flag.store(true, Ordering::Release);
