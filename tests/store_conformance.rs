@@ -40,9 +40,10 @@ conformance! {
         ten_thousand_statuses_go_in_one_flush;
     log: events_come_back_as_they_were_in_order, a_known_event_is_not_stored_again,
         a_known_event_moves_to_its_new_position, it_is_known_which_events_are_stored,
-        events_are_filtered_by_cluster_and_type, the_cursor_never_moves_back,
+        events_are_filtered_by_cluster_and_type, events_of_some_clusters_and_of_removed_ones_are_read, the_cursor_never_moves_back,
         a_reader_that_follows_the_head_misses_nothing;
-    keys: tokens_come_back_as_they_were_the_oldest_first, a_token_is_revoked_once_and_stays_in_the_list;
+    keys: tokens_come_back_as_they_were_the_oldest_first, a_token_is_revoked_once_and_stays_in_the_list,
+        tokens_that_ended_long_ago_are_forgotten;
     sessions: sessions_come_back_as_they_were_the_oldest_first, a_session_ends_once_or_when_it_is_over;
     webhooks: webhooks_come_back_as_they_were_with_their_cursors, a_name_is_taken_by_one_webhook,
         a_seal_is_replaced_only_where_it_is_still_the_old_one,

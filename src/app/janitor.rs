@@ -1,4 +1,4 @@
-//! The janitor: removes history that has outlived its retention, in small batches, once an hour.
+//! The janitor: removes history that has outlived its retention, in small batches, once an hour, and tokens that ended long ago.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,6 +13,8 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(3_600);
 const PAUSE: Duration = Duration::from_millis(100);
 const BATCH: u32 = 1_000;
+/// How long tokens of the API are kept that ended or were revoked.
+const DEAD_TOKENS: TimeDelta = TimeDelta::days(90);
 
 /// Sweeps for ever.
 pub(super) async fn sweep(
@@ -33,6 +35,11 @@ pub(super) async fn sweep(
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "old rows of the audit log were removed"),
             Err(error) => tracing::warn!(%error, "old rows of the audit log could not be removed"),
+        }
+        match store.forget_tokens(clock.wall() - DEAD_TOKENS).await {
+            Ok(0) => {}
+            Ok(tokens) => tracing::info!(tokens, "tokens that ended long ago were removed"),
+            Err(error) => tracing::warn!(%error, "tokens that ended long ago could not be removed"),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     store::{AuditEntry, Store, StoredToken},
 };
 
-/// Most tokens that are kept, revoked and expired ones included.
+/// Most tokens that are kept, revoked and expired ones included; the janitor removes those that ended long ago.
 pub const MAX_TOKENS: usize = 10_000;
 /// How often tokens that somebody changed in the database itself are read.
 const RELOAD: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ pub struct TokenDraft {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// There are too many.
-    #[error("there are {MAX_TOKENS} tokens already")]
+    #[error("there are {MAX_TOKENS} tokens already; those that ended or were revoked go after 90 days")]
     Full,
     /// The system has no random numbers.
     #[error("the system has no random numbers")]

@@ -237,6 +237,9 @@ pub trait Keys: Send + Sync + 'static {
     /// Revokes one, and tells of it in the audit log. False, and nothing told, when there is none that was not revoked
     /// already.
     async fn revoke_token(&self, id: Uuid, at: DateTime<Utc>, audit: &[AuditEntry]) -> Result<bool, StoreError>;
+
+    /// Removes those that ended or were revoked before `before`; how many there were.
+    async fn forget_tokens(&self, before: DateTime<Utc>) -> Result<u64, StoreError>;
 }
 
 /// In which order rows of the audit log are read.

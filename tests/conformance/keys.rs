@@ -37,3 +37,18 @@ pub async fn a_token_is_revoked_once_and_stays_in_the_list(backend: Backend) {
     assert!(!store.revoke_token(Uuid::now_v7(), at(6), &[]).await.unwrap());
     assert_eq!(store.tokens().await.unwrap()[0].revoked_at, Some(at(5)));
 }
+
+pub async fn tokens_that_ended_long_ago_are_forgotten(backend: Backend) {
+    let store = backend.store().await;
+    let endless = StoredToken { expires_at: None, ..token("endless", 1) };
+    let revoked = StoredToken { expires_at: None, ..token("revoked", 2) };
+    let [ended, valid] = [token("ended", 3), token("valid", 20)];
+    for token in [&endless, &revoked, &ended, &valid] {
+        store.insert_token(token, &[]).await.unwrap();
+    }
+    store.revoke_token(revoked.id, at(15), &[]).await.unwrap();
+    assert_eq!(store.forget_tokens(at(13)).await.unwrap(), 0, "it ends at 13");
+    assert_eq!(store.forget_tokens(at(14)).await.unwrap(), 1);
+    assert_eq!(store.forget_tokens(at(16)).await.unwrap(), 1);
+    assert_eq!(store.tokens().await.unwrap(), [endless, valid]);
+}

@@ -41,6 +41,12 @@ pub(super) async fn revoke(connection: &mut PgConnection, id: Uuid, at: DateTime
     Ok(sqlx::query(REVOKE).bind(id).bind(at).execute(connection).await?.rows_affected() > 0)
 }
 
+const FORGET: &str = "DELETE FROM clusters.api_tokens WHERE expires_at < $1 OR revoked_at < $1";
+
+pub(super) async fn forget(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<u64, Failure> {
+    Ok(sqlx::query(FORGET).bind(before).execute(connection).await?.rows_affected())
+}
+
 fn token(row: &PgRow) -> Result<StoredToken, Failure> {
     let hash: Vec<u8> = row.try_get("hash")?;
     Ok(StoredToken {

@@ -178,6 +178,10 @@ impl Keys for PostgresStore {
             Ok(revoked)
         })
     }
+
+    async fn forget_tokens(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        call!(self, |connection| keys::forget(connection, before))
+    }
 }
 
 #[async_trait]

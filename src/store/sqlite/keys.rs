@@ -44,6 +44,12 @@ pub(super) async fn revoke(writer: &mut SqliteConnection, id: Uuid, at: DateTime
     Ok(done.rows_affected() > 0)
 }
 
+const FORGET: &str = "DELETE FROM api_tokens WHERE expires_at < ?1 OR revoked_at < ?1";
+
+pub(super) async fn forget(writer: &mut SqliteConnection, before: DateTime<Utc>) -> Result<u64, Failure> {
+    Ok(sqlx::query(FORGET).bind(before.timestamp_micros()).execute(writer).await?.rows_affected())
+}
+
 fn token(row: &SqliteRow) -> Result<StoredToken, Failure> {
     let hash: Vec<u8> = row.try_get("hash")?;
     Ok(StoredToken {

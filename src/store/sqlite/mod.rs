@@ -142,6 +142,10 @@ impl Keys for SqliteStore {
             Ok(revoked)
         })
     }
+
+    async fn forget_tokens(&self, before: DateTime<Utc>) -> Result<u64, StoreError> {
+        write!(self, |writer| keys::forget(writer, before))
+    }
 }
 
 #[async_trait]
