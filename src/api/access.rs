@@ -30,6 +30,7 @@ use crate::{
     exposition::Exposition,
     identity::{Author, Caller, Identity, Knock, Method, Peer, Role, Unknown},
     limits::{Asker, Limiter},
+    store::Among,
 };
 
 /// Name of the security scheme in the OpenAPI document.
@@ -281,6 +282,26 @@ impl Seen {
         let mut count = 0;
         self.each(|_| count += 1);
         count
+    }
+
+    /// Whose events may be seen, among which each is still to be looked at; `None` for all.
+    pub fn among(&self) -> Option<Among> {
+        let scope = &self.caller.scope;
+        if scope.is_everything() {
+            return None;
+        }
+        let mut ids = scope.named();
+        self.each(|entry| ids.extend([entry.cluster.id]));
+        Some(Among { cluster_ids: ids.into_iter().collect(), removed: scope.goes_by_labels() })
+    }
+
+    /// May there be events of this cluster that may be seen?
+    pub fn may_hear_of(&self, id: ClusterId) -> bool {
+        let scope = &self.caller.scope;
+        match self.board.get(id) {
+            Some(entry) => self.admits(&entry),
+            None => scope.is_everything() || scope.goes_by_labels() || scope.named().contains(&id),
+        }
     }
 
     /// May this event be seen?

@@ -30,8 +30,6 @@ use crate::store::EventFilter;
 
 /// Most events of one answer.
 const MAX_LIMIT: i64 = 1_000;
-/// Stretches of the log that are looked at for one answer.
-const MAX_STRETCHES: usize = 64;
 /// Events looked at in memory at once.
 const SCAN: usize = 512;
 
@@ -62,7 +60,8 @@ impl Wanted {
     }
 
     fn filter(&self, after: i64, limit: u32) -> EventFilter {
-        EventFilter { after, cluster_id: self.cluster_id, event_types: self.event_types.clone(), limit }
+        let event_types = self.event_types.clone();
+        EventFilter { after, cluster_id: self.cluster_id, event_types, limit, among: None }
     }
 }
 
@@ -154,35 +153,45 @@ async fn list_events(
 ) -> Result<Response, ApiError> {
     let wanted = Wanted { cluster_id: query.cluster_id.map(ClusterId), event_types: query.event_type };
     let limit = query.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(100);
-    let mut found = Stretch { position: query.after.unwrap_or(0), ..Stretch::default() };
-    for _ in 0..MAX_STRETCHES {
-        if found.at_end || found.events.len() >= limit {
-            break;
-        }
-        let next = api.stretch(found.position, limit - found.events.len(), &wanted, &seen).await?;
-        let stuck = next.position == found.position && next.events.is_empty();
-        found.events.extend(next.events);
-        found.position = next.position;
-        found.at_end = next.at_end || stuck;
-    }
-    Ok(answer(&found, api.broadcaster.marker()))
+    let after = query.after.unwrap_or(0);
+    // One more tells whether there are more.
+    let mut found = api.find(after, limit + 1, &wanted, &seen).await?;
+    let has_more = found.events.len() > limit;
+    found.events.truncate(limit);
+    let shown = found.events.last().map_or(after, |event| event.position);
+    // Where the log ends is told to those only who see all of it.
+    let next_after = if has_more || !seen.is_everything() { shown } else { found.position };
+    Ok(answer(&found.events, next_after, has_more, api.broadcaster.marker()))
 }
 
-fn answer(found: &Stretch, marker: &Marker) -> Response {
-    let size = found.events.iter().map(|event| event.json.len() + 1).sum::<usize>();
+fn answer(events: &[Arc<Event>], next_after: i64, has_more: bool, marker: &Marker) -> Response {
+    let size = events.iter().map(|event| event.json.len() + 1).sum::<usize>();
     let mut body = String::with_capacity(size + 80);
     body.push_str("{\"items\":[");
-    for (index, event) in found.events.iter().enumerate() {
+    for (index, event) in events.iter().enumerate() {
         if index > 0 {
             body.push(',');
         }
         body.push_str(&marked(&event.json, &marker.silences(event)));
     }
-    body.push_str(&format!("],\"next_after\":{},\"has_more\":{}}}", found.position, !found.at_end));
+    body.push_str(&format!("],\"next_after\":{next_after},\"has_more\":{has_more}}}"));
     ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
 }
 
 impl ApiState {
+    /// The log from `after` on, until `limit` events are found or there are no more.
+    async fn find(&self, after: i64, limit: usize, wanted: &Wanted, seen: &Seen) -> Result<Stretch, ApiError> {
+        let mut found = Stretch { position: after, ..Stretch::default() };
+        while !found.at_end && found.events.len() < limit {
+            let next = self.stretch(found.position, limit - found.events.len(), wanted, seen).await?;
+            let stuck = next.position == found.position && next.events.is_empty();
+            found.events.extend(next.events);
+            found.position = next.position;
+            found.at_end = next.at_end || stuck;
+        }
+        Ok(found)
+    }
+
     /// The next stretch of the log after `after`, with at most `limit` events that are wanted.
     ///
     /// # Errors
@@ -191,30 +200,45 @@ impl ApiState {
         let head = *self.outbox.head().borrow();
         match self.outbox.after(after, SCAN) {
             Recent::Events(events) => {
-                Ok(from_memory(events, after, limit, |event| wanted.matches(event) && seen.admits_event(event)))
+                Ok(taken(events, after, limit, |event| wanted.matches(event) && seen.admits_event(event)))
             }
-            Recent::ReadLog => {
-                let mut stretch = self.read_log(after, limit, wanted, head).await?;
-                stretch.events.retain(|event| seen.admits_event(event));
-                Ok(stretch)
+            // What is out of scope is answered without a look, like what never was.
+            Recent::ReadLog if wanted.cluster_id.is_some_and(|id| !seen.may_hear_of(id)) => {
+                Ok(Stretch { position: head.max(after), ..Stretch::default() })
             }
+            Recent::ReadLog => self.read_log(after, limit, wanted, seen, head).await,
         }
     }
 
     /// What the log holds. When it holds fewer than asked for, everything stored up to `head` was looked at.
-    async fn read_log(&self, after: i64, limit: usize, wanted: &Wanted, head: i64) -> Result<Stretch, ApiError> {
-        let limit = limit.min(SCAN);
+    async fn read_log(
+        &self,
+        after: i64,
+        limit: usize,
+        wanted: &Wanted,
+        seen: &Seen,
+        head: i64,
+    ) -> Result<Stretch, ApiError> {
+        let asked = if seen.is_everything() { limit.min(SCAN) } else { SCAN };
         let all_stored = self.outbox.unsaved() == 0;
-        let filter = wanted.filter(after, u32::try_from(limit).unwrap_or(u32::MAX));
+        let filter =
+            EventFilter { among: seen.among(), ..wanted.filter(after, u32::try_from(asked).unwrap_or(u32::MAX)) };
         let events = self.store.events(&filter).await.map_err(ApiError::of_reading)?;
+        let exhausted = events.len() < asked && all_stored;
         let last = events.last().map_or(after, |event| event.position);
-        let exhausted = events.len() < limit && all_stored;
-        let position = if exhausted { last.max(head) } else { last };
-        Ok(Stretch { events, position, at_end: false })
+        let whole = if exhausted { last.max(head) } else { last };
+        let mut stretch = taken(events, after, limit, |event| seen.admits_event(event));
+        // Not cut short: all that was read was looked at.
+        if stretch.at_end {
+            stretch.position = whole;
+            stretch.at_end = false;
+        }
+        Ok(stretch)
     }
 }
 
-fn from_memory(events: Vec<Arc<Event>>, after: i64, limit: usize, wanted: impl Fn(&Event) -> bool) -> Stretch {
+/// The wanted ones among these events, up to a limit.
+fn taken(events: Vec<Arc<Event>>, after: i64, limit: usize, wanted: impl Fn(&Event) -> bool) -> Stretch {
     let scanned = events.len();
     let mut stretch = Stretch { position: after, at_end: scanned < SCAN, ..Stretch::default() };
     for event in events {

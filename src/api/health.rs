@@ -163,7 +163,9 @@ async fn health_detailed(State(api): State<ApiState>, seen: Seen, _query: NoQuer
 fn engine_facts(api: &ApiState, seen: &Seen) -> Map<String, Value> {
     let mut facts = if seen.is_everything() { api.vitals.facts() } else { Map::new() };
     facts.insert("clusters".to_owned(), json!(seen.count()));
-    facts.insert("event_position".to_owned(), json!(*api.outbox.head().borrow()));
+    if seen.is_everything() {
+        facts.insert("event_position".to_owned(), json!(*api.outbox.head().borrow()));
+    }
     facts
 }
 

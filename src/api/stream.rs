@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, header},
     response::Response,
 };
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::event::EventType;
 use tokio::{
     sync::watch,
@@ -36,6 +36,8 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const LOG_RETRY: Duration = Duration::from_secs(1);
 /// Events sent as one chunk.
 const CHUNK: usize = 128;
+/// What is told from now on is placed no further back than this: positions are times.
+const SETTLED: TimeDelta = TimeDelta::seconds(60);
 /// Whoever leaves behind what it did not take for this long was too slow. The listener cuts off who takes nothing at all.
 const SLOW: Duration = Duration::from_secs(5);
 
@@ -86,6 +88,7 @@ async fn stream_events(
     place.listener().watched.lock().push(query.watched(id, since));
     let follower = Follower {
         position: last.or(query.after).unwrap_or_else(|| api.broadcaster.newest()),
+        shown: last.or(query.after).unwrap_or(0),
         wanted: Wanted { cluster_id: query.cluster_id.map(ClusterId), event_types: query.event_type },
         head: api.broadcaster.head(),
         stopping: api.stopping.clone(),
@@ -164,7 +167,10 @@ struct Follower {
     api: ApiState,
     wanted: Wanted,
     seen: Seen,
+    /// Everything up to here was looked at.
     position: i64,
+    /// The last that was sent, or that it said to know.
+    shown: i64,
     head: watch::Receiver<i64>,
     stopping: watch::Receiver<bool>,
     greeted: bool,
@@ -188,7 +194,7 @@ impl Follower {
     async fn next(&mut self) -> Option<Bytes> {
         if !self.greeted {
             self.greeted = true;
-            return Some(Bytes::from_static(b"retry: 2000\n: fleetbeat\n\n"));
+            return Some(self.greeting());
         }
         let quiet_until = Instant::now() + HEARTBEAT;
         let mut stopping = self.stopping.clone();
@@ -199,10 +205,10 @@ impl Follower {
             }
             self.head.mark_unchanged();
             let look = Instant::now() + LOOK;
-            let wait_until = match self.read().await {
+            let (wait_until, at_end) = match self.read().await {
                 Ok(Some(chunk)) => return Some(chunk),
-                Ok(None) => look.min(quiet_until),
-                Err(()) => quiet_until.min(Instant::now() + LOG_RETRY),
+                Ok(None) => (look.min(quiet_until), true),
+                Err(()) => (quiet_until.min(Instant::now() + LOG_RETRY), false),
             };
             tokio::select! {
                 changed = self.head.changed() => changed.ok()?,
@@ -210,7 +216,7 @@ impl Follower {
                 () = sleep_until(wait_until) => {}
             }
             if Instant::now() >= quiet_until {
-                return Some(self.heartbeat());
+                return Some(self.heartbeat(at_end));
             }
         }
     }
@@ -225,6 +231,7 @@ impl Follower {
             if !frames.is_empty() {
                 self.pause = Instant::now() + if at_end { PAUSE } else { Duration::ZERO };
                 self.place.sent(frames.len(), self.position);
+                self.shown = frames.last().map_or(self.shown, |frame| frame.event.position);
                 return Ok(Some(in_one(&frames)));
             }
             if at_end {
@@ -256,9 +263,26 @@ impl Follower {
         ))
     }
 
-    /// A comment, with the position so that a reader who filters resumes from here.
-    fn heartbeat(&self) -> Bytes {
-        format!(": heartbeat\nid: {}\n\n", self.position).into()
+    /// The first words. Whoever sees only a part of the fleet learns here where to resume before anything was shown.
+    fn greeting(&self) -> Bytes {
+        let from_now_on = self.shown == 0 && !self.seen.is_everything();
+        let id = if from_now_on { format!("id: {}\n", self.settled()) } else { String::new() };
+        format!("retry: 2000\n: fleetbeat\n{id}\n").into()
+    }
+
+    /// A comment, with the position so that a reader who filters resumes from here. Where the log ends would tell of events
+    /// out of scope: who has one gets a place in time instead, unless the log could not be read up to there.
+    fn heartbeat(&self, at_end: bool) -> Bytes {
+        let position = match self.seen.is_everything() {
+            true => Some(self.position),
+            false => at_end.then(|| self.settled().max(self.shown)),
+        };
+        let id = position.map_or_else(String::new, |position| format!("id: {position}\n"));
+        format!(": heartbeat\n{id}\n").into()
+    }
+
+    fn settled(&self) -> i64 {
+        (self.api.clock.wall() - SETTLED).timestamp_micros().max(0)
     }
 }
 

@@ -78,6 +78,24 @@ impl Scope {
         }
     }
 
+    /// The clusters that it names by their ids.
+    pub fn named(&self) -> BTreeSet<ClusterId> {
+        match self {
+            Self::Clusters(ids) => ids.clone(),
+            Self::Any(parts) => parts.iter().flat_map(Self::named).collect(),
+            Self::Everything | Self::Labels { .. } => BTreeSet::new(),
+        }
+    }
+
+    /// Do labels matter, so that it may have events of clusters that are gone?
+    pub fn goes_by_labels(&self) -> bool {
+        match self {
+            Self::Labels { .. } => true,
+            Self::Any(parts) => parts.iter().any(Self::goes_by_labels),
+            Self::Everything | Self::Clusters(_) => false,
+        }
+    }
+
     /// Does it leave nothing out?
     pub fn is_everything(&self) -> bool {
         matches!(self, Self::Everything)

@@ -98,10 +98,10 @@ impl Registration {
     /// What earlier runs told of a cluster.
     async fn read_told(&self, id: ClusterId, told: &mut Told) -> Result<(), WriteError> {
         let filter = EventFilter {
-            after: 0,
             cluster_id: Some(id),
             event_types: vec![EventType::ClusterCredentialsExpiring],
             limit: LOOK_BACK,
+            ..EventFilter::default()
         };
         let stored = self.store.events(&filter).await.map_err(|error| {
             told.read.remove(&id);

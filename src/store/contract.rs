@@ -28,8 +28,19 @@ pub struct EventFilter {
     pub cluster_id: Option<ClusterId>,
     /// Only of these types; all when empty.
     pub event_types: Vec<EventType>,
+    /// Only of these clusters. Where `cluster_id` is given, that counts alone.
+    pub among: Option<Among>,
     /// At most so many.
     pub limit: u32,
+}
+
+/// Clusters whose events are read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Among {
+    /// These.
+    pub cluster_ids: Vec<ClusterId>,
+    /// And those that are not registered any more.
+    pub removed: bool,
 }
 
 /// A transition as the history keeps it.

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
 pub use contract::{
-    AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows,
+    Among, AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows,
     SilenceRows, Store, StoredDiscovery, StoredSession, StoredSilence, StoredToken, StoredTransition,
 };
 pub use failure::until;

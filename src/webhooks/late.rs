@@ -84,7 +84,8 @@ impl Shared {
         // A position is no earlier than its event.
         let after = last.at.timestamp_micros() - 1_000;
         let event_types = vec![EventType::ClusterStatusChanged];
-        let filter = EventFilter { after, cluster_id: Some(id), event_types, limit: LOOK_AHEAD };
+        let filter =
+            EventFilter { after, cluster_id: Some(id), event_types, limit: LOOK_AHEAD, ..EventFilter::default() };
         let event = self.store.events(&filter).await?.into_iter().find(|event| event.event_id == last.event_id);
         Ok(event.map_or(Found::Nothing, Found::Event))
     }

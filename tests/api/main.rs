@@ -15,6 +15,7 @@ mod house;
 mod lists;
 mod metrics;
 mod past;
+mod scope;
 mod serving;
 mod silences;
 mod sockets;

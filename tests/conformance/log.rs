@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fleetbeat::store::EventFilter;
+use fleetbeat::store::{Among, EventFilter};
 use fleetbeat_actors::{
     event::{Event, EventType},
     ports::Batch,
@@ -91,6 +91,32 @@ pub async fn events_are_filtered_by_cluster_and_type(backend: Backend) {
         (of(None, &[changed]), vec![3, 4]),
         (of(Some(two), &[changed, EventType::ClusterDeleted]), vec![4]),
         (of(Some(ClusterId::generate()), &[]), vec![]),
+    ];
+    for (filter, expected) in cases {
+        assert_eq!(positions(&store.events(&filter).await.unwrap()), expected, "{filter:?}");
+    }
+}
+
+pub async fn events_of_some_clusters_and_of_removed_ones_are_read(backend: Backend) {
+    let store = backend.store().await;
+    let clusters = register(&*store, &["one", "two", "gone"], 10).await;
+    let [one, two, gone] = [clusters[0].id, clusters[1].id, clusters[2].id];
+    store.delete(gone, None, &event_of(EventType::ClusterDeleted, gone, 20, 2), &[]).await.unwrap();
+    store.append(&[event(ClusterId::FLEET, 30, 1), event(one, 40, 2)], &[]).await.unwrap();
+    let among = |cluster_ids: &[ClusterId], removed| EventFilter {
+        among: Some(Among { cluster_ids: cluster_ids.to_vec(), removed }),
+        limit: 100,
+        ..EventFilter::default()
+    };
+    let cases = [
+        (among(&[one], false), vec![10, 40]),
+        (among(&[one, two], false), vec![10, 11, 40]),
+        (among(&[], false), vec![]),
+        (among(&[gone], false), vec![12, 20]),
+        (among(&[two], true), vec![11, 12, 20, 30]),
+        (EventFilter { after: 10, limit: 1, ..among(&[one], true) }, vec![12]),
+        (EventFilter { event_types: vec![EventType::ClusterDeleted], ..among(&[one], true) }, vec![20]),
+        (EventFilter { cluster_id: Some(two), ..among(&[one], false) }, vec![11]),
     ];
     for (filter, expected) in cases {
         assert_eq!(positions(&store.events(&filter).await.unwrap()), expected, "{filter:?}");

@@ -109,14 +109,24 @@ const FILTERED: &str = "SELECT * FROM clusters.events WHERE position > $1 \
 // Within one cluster, the order of sequences is the order of positions, and it has an index.
 const FILTERED_BY_CLUSTER: &str = "SELECT * FROM clusters.events WHERE position > $1 AND cluster_id = $4 \
     AND (cardinality($2::text[]) = 0 OR event_type = ANY($2)) ORDER BY sequence LIMIT $3";
+const FILTERED_AMONG: &str = "SELECT * FROM clusters.events AS e WHERE position > $1 \
+    AND (cardinality($2::text[]) = 0 OR event_type = ANY($2)) AND (cluster_id = ANY($4::uuid[]) \
+    OR ($5 AND NOT EXISTS (SELECT 1 FROM clusters.clusters AS c WHERE c.id = e.cluster_id))) \
+    ORDER BY position LIMIT $3";
 
 pub(super) async fn filtered(connection: &mut PgConnection, filter: &EventFilter) -> Result<Vec<Arc<Event>>, Failure> {
     let types: Vec<&str> = filter.event_types.iter().map(|event_type| event_type.as_str()).collect();
-    let query = if filter.cluster_id.is_some() { FILTERED_BY_CLUSTER } else { FILTERED };
-    let mut query = sqlx::query(query).bind(filter.after).bind(types).bind(i64::from(filter.limit));
-    if let Some(id) = filter.cluster_id {
-        query = query.bind(id.0);
-    }
+    let query = match (filter.cluster_id, &filter.among) {
+        (Some(_), _) => FILTERED_BY_CLUSTER,
+        (None, Some(_)) => FILTERED_AMONG,
+        (None, None) => FILTERED,
+    };
+    let query = sqlx::query(query).bind(filter.after).bind(types).bind(i64::from(filter.limit));
+    let query = match (filter.cluster_id, &filter.among) {
+        (Some(id), _) => query.bind(id.0),
+        (None, Some(among)) => query.bind(uuids(&among.cluster_ids)).bind(among.removed),
+        (None, None) => query,
+    };
     query.fetch_all(connection).await?.iter().map(event).collect()
 }
 

@@ -83,13 +83,24 @@ const FILTERED: &str = "SELECT * FROM events WHERE position > ?1 \
 // Within one cluster, the order of sequences is the order of positions, and it has an index.
 const FILTERED_BY_CLUSTER: &str = "SELECT * FROM events WHERE position > ?1 AND cluster_id = ?4 \
     AND (json_array_length(?2) = 0 OR event_type IN (SELECT value FROM json_each(?2))) ORDER BY sequence LIMIT ?3";
+const FILTERED_AMONG: &str = "SELECT * FROM events AS e WHERE position > ?1 \
+    AND (json_array_length(?2) = 0 OR event_type IN (SELECT value FROM json_each(?2))) \
+    AND (cluster_id IN (SELECT value FROM json_each(?4)) \
+    OR (?5 AND NOT EXISTS (SELECT 1 FROM clusters AS c WHERE c.id = e.cluster_id))) \
+    ORDER BY position LIMIT ?3";
 
 pub(super) async fn filtered(readers: &SqlitePool, filter: &EventFilter) -> Result<Vec<Arc<Event>>, Failure> {
-    let query = if filter.cluster_id.is_some() { FILTERED_BY_CLUSTER } else { FILTERED };
-    let mut query = sqlx::query(query).bind(filter.after).bind(json(&filter.event_types)?).bind(filter.limit);
-    if let Some(id) = filter.cluster_id {
-        query = query.bind(id.to_string());
-    }
+    let query = match (filter.cluster_id, &filter.among) {
+        (Some(_), _) => FILTERED_BY_CLUSTER,
+        (None, Some(_)) => FILTERED_AMONG,
+        (None, None) => FILTERED,
+    };
+    let query = sqlx::query(query).bind(filter.after).bind(json(&filter.event_types)?).bind(filter.limit);
+    let query = match (filter.cluster_id, &filter.among) {
+        (Some(id), _) => query.bind(id.to_string()),
+        (None, Some(among)) => query.bind(json(&among.cluster_ids)?).bind(among.removed),
+        (None, None) => query,
+    };
     query.fetch_all(readers).await?.iter().map(event).collect()
 }
 
