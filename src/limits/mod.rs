@@ -2,6 +2,7 @@
 
 mod bucket;
 mod local;
+mod places;
 mod shared;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
@@ -9,6 +10,7 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use fleetbeat_actors::ports::Clock;
 
 pub use bucket::Rate;
+pub use places::{Held, Places};
 pub use shared::Shared;
 
 use self::local::Buckets;
@@ -52,7 +54,7 @@ impl Limiter {
     pub async fn ask(&self, asker: Asker<'_>) -> Result<(), Duration> {
         let now = self.clock.now();
         match asker {
-            Asker::Unknown(address) => self.unknown.take(&origin(address), now),
+            Asker::Unknown(address) => self.unknown.take(&network_of(address), now),
             Asker::Known(id) => {
                 self.known.take(id, now)?;
                 match &self.shared {
@@ -62,10 +64,15 @@ impl Limiter {
             }
         }
     }
+
+    /// What was asked for from an address by somebody unknown turned out to be somebody known: it counts for nothing there.
+    pub fn forgive(&self, address: Option<IpAddr>) {
+        self.unknown.give_back(&network_of(address));
+    }
 }
 
-/// Whoever has one address of an IPv6 /64 usually has all of them.
-fn origin(address: Option<IpAddr>) -> String {
+/// The name that an address is counted under: whoever has one of an IPv6 /64 usually has all of them.
+pub fn network_of(address: Option<IpAddr>) -> String {
     match address.map(|address| address.to_canonical()) {
         None => "socket".to_owned(),
         Some(IpAddr::V4(ip)) => ip.to_string(),

@@ -1,23 +1,33 @@
 //! Who listens, at which door, to what. A listener leaves the list when its place is dropped.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, AtomicU64, Ordering},
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
 };
 
 use chrono::{DateTime, Utc};
 use dashmap::DashMap;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
-use crate::audit::Origin;
+use crate::{
+    audit::Origin,
+    identity::Method,
+    limits::{Held, Places, network_of},
+};
 
 /// Most listeners at once, both doors together.
 pub const MAX_LISTENERS: usize = 1_024;
+/// …of which one caller may have so many.
+const MAX_OF_ONE_CALLER: usize = 256;
 /// Most sockets at once that did not say yet who they are.
 const MAX_STRANGERS: usize = 256;
+/// …of which one address may have so many.
+const MAX_OF_ONE_ADDRESS: usize = MAX_STRANGERS / 4;
 
 /// The way in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,8 +85,8 @@ pub struct Listener {
 /// Everybody who listens.
 pub struct Listeners {
     all: DashMap<Uuid, Arc<Listener>>,
-    places: Arc<Semaphore>,
-    strangers: Arc<Semaphore>,
+    places: Arc<Places>,
+    strangers: Arc<Places>,
     sent: AtomicU64,
     dropped: AtomicU64,
 }
@@ -87,8 +97,8 @@ impl Default for Listeners {
         describe_counter!("fleetbeat_listeners_dropped_total", "Live listeners that were too slow, by door.");
         Self {
             all: DashMap::new(),
-            places: Arc::new(Semaphore::new(MAX_LISTENERS)),
-            strangers: Arc::new(Semaphore::new(MAX_STRANGERS)),
+            places: Arc::new(Places::new(MAX_LISTENERS, MAX_OF_ONE_CALLER)),
+            strangers: Arc::new(Places::new(MAX_STRANGERS, MAX_OF_ONE_ADDRESS)),
             sent: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
@@ -96,19 +106,21 @@ impl Default for Listeners {
 }
 
 impl Listeners {
-    /// A place for somebody; `None` when there are too many.
+    /// A place for somebody; `None` when there are too many, or too many of this caller. Where everybody may call, nobody is
+    /// told from anybody else.
     pub fn admit(self: &Arc<Self>, id: Uuid, door: Door, origin: Origin, since: DateTime<Utc>) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let caller = Some(&*origin.actor).filter(|_| origin.method != Method::Open.as_str());
+        let held = self.places.take(caller)?;
         let (sent, position, watched) = (AtomicU64::new(0), AtomicI64::new(0), Mutex::default());
         let listener = Arc::new(Listener { id, door, origin, since, sent, position, watched });
         self.all.insert(id, Arc::clone(&listener));
         gauge!("fleetbeat_listeners", "door" => door.as_str()).increment(1);
-        Some(Place { listener, all: Arc::clone(self), _permit: permit })
+        Some(Place { listener, all: Arc::clone(self), _held: held })
     }
 
-    /// A place for somebody who did not say yet who they are; `None` when there are too many.
-    pub fn admit_stranger(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.strangers).try_acquire_owned().ok()
+    /// A place for somebody who did not say yet who they are; `None` when there are too many, or too many at this address.
+    pub fn admit_stranger(&self, address: Option<IpAddr>) -> Option<Held> {
+        self.strangers.take(address.map(|address| network_of(Some(address))).as_deref())
     }
 
     /// Everybody, the oldest first.
@@ -125,7 +137,7 @@ impl Listeners {
 
     /// How many did not say yet who they are.
     pub fn strangers(&self) -> usize {
-        MAX_STRANGERS - self.strangers.available_permits()
+        self.strangers.taken()
     }
 
     /// Events sent since the start, to all together.
@@ -143,7 +155,7 @@ impl Listeners {
 pub struct Place {
     listener: Arc<Listener>,
     all: Arc<Listeners>,
-    _permit: OwnedSemaphorePermit,
+    _held: Held,
 }
 
 impl Place {
@@ -170,5 +182,51 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.all.all.remove(&self.listener.id);
         gauge!("fleetbeat_listeners", "door" => self.listener.door.as_str()).decrement(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(id: &str, method: Method) -> Origin {
+        Origin { actor: id.into(), method: method.as_str(), ..Origin::anonymous(None, None) }
+    }
+
+    fn fill(listeners: &Arc<Listeners>, caller: &Origin) -> Vec<Place> {
+        let admit = || listeners.admit(Uuid::now_v7(), Door::WebSocket, caller.clone(), DateTime::<Utc>::UNIX_EPOCH);
+        std::iter::from_fn(admit).collect()
+    }
+
+    #[test]
+    fn one_caller_cannot_take_all_the_places_of_listeners() {
+        let listeners = Arc::<Listeners>::default();
+        let mut ada = fill(&listeners, &caller("token:ada", Method::Token));
+        assert_eq!(ada.len(), MAX_OF_ONE_CALLER);
+        let bob = fill(&listeners, &caller("token:bob", Method::Token));
+        assert_eq!(bob.len(), MAX_OF_ONE_CALLER, "another one has as many");
+        ada.pop();
+        assert_eq!(fill(&listeners, &caller("token:ada", Method::Token)).len(), 1);
+    }
+
+    #[test]
+    fn where_everybody_may_call_there_are_as_many_as_there_is_room_for() {
+        let listeners = Arc::<Listeners>::default();
+        assert_eq!(fill(&listeners, &caller("anonymous", Method::Open)).len(), MAX_LISTENERS);
+    }
+
+    #[test]
+    fn one_address_cannot_take_all_the_places_of_those_who_did_not_speak_yet() {
+        let listeners = Listeners::default();
+        let fill = |address: &str| -> Vec<Held> {
+            std::iter::from_fn(|| listeners.admit_stranger(address.parse().ok())).collect()
+        };
+        let first = fill("192.0.2.1");
+        assert_eq!((first.len(), fill("192.0.2.2").len()), (MAX_OF_ONE_ADDRESS, MAX_OF_ONE_ADDRESS));
+        let neighbours = fill("2001:db8::1");
+        assert_eq!((neighbours.len(), fill("2001:db8::2").len()), (MAX_OF_ONE_ADDRESS, 0), "of one network");
+        assert_eq!(listeners.strangers(), 2 * MAX_OF_ONE_ADDRESS);
+        let others = [fill("192.0.2.3"), fill("192.0.2.4"), fill("192.0.2.5")];
+        assert_eq!(others.map(|held| held.len()), [MAX_OF_ONE_ADDRESS, MAX_OF_ONE_ADDRESS, 0], "all together");
     }
 }

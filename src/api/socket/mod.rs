@@ -51,7 +51,7 @@ async fn open_socket(
     if !door::is_open_to(&headers, &api.streaming.allowed_origins) {
         return Err(ApiError::permission_denied("Pages of that origin may not open a WebSocket here"));
     }
-    let stranger = api.listeners.admit_stranger();
+    let stranger = api.listeners.admit_stranger(origin.address.map(|address| address.ip()));
     let stranger = stranger.ok_or_else(|| ApiError::rate_limited("Too many WebSockets wait for their first word"))?;
     let upgrade = upgrade.write_buffer_size(WRITE_BUFFER).max_message_size(MAX_WIRE).max_frame_size(MAX_WIRE);
     Ok(upgrade.on_upgrade(move |socket| Session::new(api, socket, origin, caller.ok(), stranger).run()))

@@ -10,7 +10,7 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket};
 use futures_util::SinkExt;
 use serde_json::{Value, json};
 use tokio::{
-    sync::{OwnedSemaphorePermit, watch},
+    sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use uuid::Uuid;
@@ -28,6 +28,7 @@ use crate::{
     },
     audit::{Action, Origin},
     identity::Caller,
+    limits::Held,
     store::AuditOutcome,
 };
 
@@ -101,18 +102,12 @@ pub struct Session {
     heard: Instant,
     messages: u32,
     /// Held until it said who it is.
-    stranger: Option<OwnedSemaphorePermit>,
+    stranger: Option<Held>,
 }
 
 impl Session {
     /// A WebSocket that was just opened.
-    pub fn new(
-        api: ApiState,
-        socket: WebSocket,
-        origin: Origin,
-        opener: Option<Caller>,
-        stranger: OwnedSemaphorePermit,
-    ) -> Self {
+    pub fn new(api: ApiState, socket: WebSocket, origin: Origin, opener: Option<Caller>, stranger: Held) -> Self {
         let stopping = api.stopping.clone();
         Self {
             api,
