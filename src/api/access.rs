@@ -151,11 +151,45 @@ fn describe(operation: &mut Operation, need: Need) {
 #[derive(Clone)]
 pub struct Identified(pub Result<Caller, Unknown>);
 
-/// Finds out who is calling; whether that is enough, each route's guard says.
-pub async fn identify(State(identity): State<Identity>, mut request: Request, next: Next) -> Response {
+/// Marks a request of somebody unknown that is counted at its address already.
+#[derive(Clone, Copy)]
+struct Counted;
+
+/// Machines that ask whether the process lives: whoever they are.
+const PROBES: [&str; 2] = ["/health", "/ready"];
+/// Routes on which nobody is asked outside whose a token is: they are for everybody, and no different for those who are known.
+const FOR_EVERYBODY: [&str; 5] =
+    ["/api/v1/version", "/api/v1/auth/methods", "/auth/login", "/auth/callback", "/api/v1/status-page"];
+
+/// What finds out who is calling, and how often those may try whom nobody knows.
+pub type Doorkeeper = (Identity, Arc<Limiter>);
+
+/// Finds out who is calling; whether that is enough, each route's guard says. Before the hub is asked about a token, its sender's
+/// address pays for a request of somebody unknown, and gets that back should the token be good.
+pub async fn identify(State(keeper): State<Doorkeeper>, mut request: Request, next: Next) -> Response {
+    let (identity, limiter) = keeper;
+    if PROBES.contains(&request.uri().path()) {
+        return next.run(request).await;
+    }
     let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
+    let address = peer.address.map(|address| address.ip());
     let knock = Knock { method: request.method(), headers: request.headers(), peer: &peer };
-    let caller = identity.identify(knock).await;
+    let caller = match identity.recall(knock).await {
+        Some(known) => known,
+        None if FOR_EVERYBODY.contains(&request.uri().path()) => Err(Unknown::Nobody),
+        None => {
+            if let Err(wait) = limiter.ask(Asker::Unknown(address)).await {
+                return too_many(wait);
+            }
+            let found = identity.identify(knock).await;
+            if found.is_ok() {
+                limiter.forgive(address);
+            } else {
+                request.extensions_mut().insert(Counted);
+            }
+            found
+        }
+    };
     request.extensions_mut().insert(Identified(caller.clone()));
     let mut response = next.run(request).await;
     // For those further out, who tell of what was refused.
@@ -167,7 +201,7 @@ pub async fn identify(State(identity): State<Identity>, mut request: Request, ne
 /// anybody on this machine while no method is set.
 pub async fn limit(State(limiter): State<Arc<Limiter>>, request: Request, next: Next) -> Response {
     let extensions = request.extensions();
-    let exempt = ["/health", "/ready"].contains(&request.uri().path());
+    let exempt = PROBES.contains(&request.uri().path()) || extensions.get::<Counted>().is_some();
     let asked = match extensions.get::<Identified>() {
         Some(Identified(Ok(caller))) if caller.method == Method::Open => Ok(()),
         _ if exempt => Ok(()),
@@ -179,11 +213,13 @@ pub async fn limit(State(limiter): State<Arc<Limiter>>, request: Request, next: 
     };
     match asked {
         Ok(()) => next.run(request).await,
-        Err(wait) => {
-            metrics::counter!("fleetbeat_api_rate_limited_total").increment(1);
-            ApiError::too_many_requests(wait).into_response()
-        }
+        Err(wait) => too_many(wait),
     }
+}
+
+fn too_many(wait: Duration) -> Response {
+    metrics::counter!("fleetbeat_api_rate_limited_total").increment(1);
+    ApiError::too_many_requests(wait).into_response()
 }
 
 async fn guard(need: Need, request: Request, next: Next) -> Response {

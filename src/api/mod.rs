@@ -225,14 +225,14 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(audit::patient_routes())
         .merge(socket::routes());
     let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
-    let identify = middleware::from_fn_with_state(identity, access::identify);
-    let witness = middleware::from_fn_with_state(journal, witness::witness);
+    let identify = middleware::from_fn_with_state((identity, Arc::clone(&limiter)), access::identify);
     let limit = middleware::from_fn_with_state(limiter, access::limit);
-    let observability = observability.layer(limit.clone()).layer(identify.clone()).layer(witness.clone());
-    let router = router.layer(limit).layer(identify).merge(openapi::routes(&document)).merge(pages).layer(witness);
+    let observability = observability.layer(limit.clone()).layer(identify.clone());
+    let router = router.layer(limit).layer(identify).merge(openapi::routes(&document)).merge(pages);
+    let surroundings = Surroundings { rules: gate, clock, journal: Some(journal) };
     Routers {
-        observability: surrounded(observability, Arc::clone(&gate), Arc::clone(&clock)),
-        everything: surrounded(router, gate, clock),
+        observability: surrounded(observability, surroundings.clone()),
+        everything: surrounded(router, surroundings),
     }
 }
 

@@ -118,17 +118,28 @@ impl Identity {
     /// # Errors
     /// [`Unknown`]: the same for every reason, so that nobody learns which part was right.
     pub async fn identify(&self, knock: Knock<'_>) -> Result<Caller, Unknown> {
+        match self.recall(knock).await {
+            Some(known) => known,
+            None => self.ask_hub(knock.bearer()?.unwrap_or_default()).await,
+        }
+    }
+
+    /// The same as far as it is known here; `None` for a bearer token that the hub has to be asked about.
+    pub async fn recall(&self, knock: Knock<'_>) -> Option<Result<Caller, Unknown>> {
         if self.is_open() {
-            return Ok(Caller::open());
+            return Some(Ok(Caller::open()));
         }
         if let Some(gateway) = self.gateway.as_ref().filter(|gateway| gateway.is_proved_by(knock.peer)) {
-            return gateway.identify(knock.headers);
+            return Some(gateway.identify(knock.headers));
         }
-        if let Some(bearer) = knock.bearer()? {
-            return self.identify_bearer(bearer).await;
+        match knock.bearer() {
+            Ok(Some(bearer)) => self.recall_bearer(bearer).await,
+            Ok(None) => {
+                let session = self.login.as_ref().map(|login| login.identify(knock)).transpose();
+                Some(session.and_then(|session| session.flatten().ok_or(Unknown::Nobody)))
+            }
+            Err(unknown) => Some(Err(unknown)),
         }
-        let session = self.login.as_ref().map(|login| login.identify(knock)).transpose()?;
-        session.flatten().ok_or(Unknown::Nobody)
     }
 
     /// Whose bearer token is this? Its look decides who is asked: us, the issuer that it names, or else the hub.
@@ -136,19 +147,32 @@ impl Identity {
     /// # Errors
     /// [`Unknown`], as for [`Identity::identify`].
     pub async fn identify_bearer(&self, bearer: &str) -> Result<Caller, Unknown> {
+        match self.recall_bearer(bearer).await {
+            Some(known) => known,
+            None => self.ask_hub(bearer).await,
+        }
+    }
+
+    async fn ask_hub(&self, bearer: &str) -> Result<Caller, Unknown> {
+        match &self.kubernetes {
+            Some(kubernetes) => kubernetes.identify(bearer).await,
+            None => Err(Unknown::Refused),
+        }
+    }
+
+    /// Tokens of the issuer are proved here: it is asked for its keys only, now and then.
+    async fn recall_bearer(&self, bearer: &str) -> Option<Result<Caller, Unknown>> {
         if self.is_open() {
-            return Ok(Caller::open());
+            return Some(Ok(Caller::open()));
         }
         if let Some(presented) = Presented::parse(bearer) {
             let token = self.keyring.as_ref().and_then(|keyring| keyring.check(&presented));
-            return token.map(|token| Caller::of_token(&token)).ok_or(Unknown::Refused);
+            return Some(token.map(|token| Caller::of_token(&token)).ok_or(Unknown::Refused));
         }
-        match &self.oidc {
-            Some(oidc) if oidc.is_named_by(bearer) => oidc.identify(bearer).await,
-            _ => match &self.kubernetes {
-                Some(kubernetes) => kubernetes.identify(bearer).await,
-                None => Err(Unknown::Refused),
-            },
+        match (&self.oidc, &self.kubernetes) {
+            (Some(oidc), _) if oidc.is_named_by(bearer) => Some(oidc.identify(bearer).await),
+            (_, Some(kubernetes)) => kubernetes.recall(bearer).await,
+            (_, None) => Some(Err(Unknown::Refused)),
         }
     }
 

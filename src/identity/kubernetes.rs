@@ -4,12 +4,12 @@
 use std::{sync::Arc, time::Duration};
 
 use fleetbeat_actors::ports::Clock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{Caller, Method, Rights, Unknown, caller::Proved};
 use crate::hub::{Review, Reviews};
 
-/// Questions to the hub at once; further ones wait their turn.
+/// Questions of each kind to the hub at once; further ones wait their turn.
 const AT_ONCE: usize = 16;
 /// How long one waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -24,13 +24,17 @@ pub struct Kubernetes {
     clock: Arc<dyn Clock>,
     audience: String,
     rights: Rights,
-    places: Semaphore,
+    /// Questions about tokens, which strangers can ask.
+    reviewing: Semaphore,
+    /// Questions about the rights of those whose token was accepted.
+    asking: Semaphore,
 }
 
 impl Kubernetes {
     /// Believes the hub about tokens made for this audience.
     pub fn new(reviews: Reviews, clock: Arc<dyn Clock>, audience: String, rights: Rights) -> Self {
-        Self { reviews, clock, audience, rights, places: Semaphore::new(AT_ONCE) }
+        let (reviewing, asking) = (Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE));
+        Self { reviews, clock, audience, rights, reviewing, asking }
     }
 
     /// Whose bearer token is this?
@@ -38,19 +42,30 @@ impl Kubernetes {
     /// # Errors
     /// [`Unknown`]: refused, nobody who may do anything, or the hub does not say.
     pub async fn identify(&self, token: &str) -> Result<Caller, Unknown> {
-        let place = tokio::time::timeout(PATIENCE, self.places.acquire()).await;
-        let _place = place.map_err(|_| Unknown::Unavailable)?.map_err(|_| Unknown::Unavailable)?;
-        let user = match self.reviews.review(token, &self.audience).await {
-            Ok(Review::Accepted(user)) => user,
-            Ok(Review::Refused) => return Err(Unknown::Refused),
-            Err(error) => {
-                tracing::warn!(%error, "the hub did not review a token");
-                return Err(Unknown::Unavailable);
-            }
-        };
+        if let Some(known) = self.recall(token).await {
+            return known;
+        }
+        let place = turn(&self.reviewing).await?;
+        let review = self.reviews.review(token, &self.audience).await.map_err(|error| {
+            tracing::warn!(%error, "the hub did not review a token");
+            Unknown::Unavailable
+        })?;
+        drop(place);
+        self.judge(review).await
+    }
+
+    /// The same where the hub said a moment ago whose token it is; `None` where it has to be asked.
+    pub async fn recall(&self, token: &str) -> Option<Result<Caller, Unknown>> {
+        let review = self.reviews.known(token, &self.audience)?;
+        Some(self.judge(review).await)
+    }
+
+    async fn judge(&self, review: Review) -> Result<Caller, Unknown> {
+        let Review::Accepted(user) = review else { return Err(Unknown::Refused) };
         if user.user.len() > MAX_NAME || user.user.chars().any(char::is_control) {
             return Err(Unknown::Refused);
         }
+        let _place = turn(&self.asking).await?;
         let rights = self.rights.of(&user).await.map_err(|error| {
             tracing::warn!(%error, "the hub did not say what somebody may do");
             Unknown::Unavailable
@@ -60,4 +75,10 @@ impl Kubernetes {
         let caller = Caller::proved(Proved { method, subject, name: subject, role, scope, expires_at: None });
         Ok(caller.until(self.clock.wall() + STANDS_FOR))
     }
+}
+
+/// A place among those who ask the hub.
+async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, Unknown> {
+    let place = tokio::time::timeout(PATIENCE, places.acquire()).await;
+    place.map_err(|_| Unknown::Unavailable)?.map_err(|_| Unknown::Unavailable)
 }

@@ -40,6 +40,11 @@ impl Bucket {
         Err(Duration::try_from_secs_f64((1.0 - self.tokens) / rate.per_second).unwrap_or(Duration::MAX))
     }
 
+    /// Puts back one that was taken.
+    pub(super) fn give_back(&mut self, rate: Rate) {
+        self.tokens = (self.tokens + 1.0).min(rate.burst.max(1.0));
+    }
+
     /// Has it filled up again, so that nothing is lost by forgetting it?
     pub(super) fn is_full(mut self, rate: Rate, now: Instant) -> bool {
         self.fill(rate, now);

@@ -39,6 +39,14 @@ impl Buckets {
         self.buckets.entry(name.to_owned()).or_insert_with(|| Bucket::full(self.rate, now)).take(self.rate, now)
     }
 
+    /// Puts back one into the bucket of this name; one that was forgotten is full.
+    pub(super) fn give_back(&self, name: &str) {
+        let name = if self.buckets.contains_key(name) { name } else { OVERFLOW };
+        if let Some(mut bucket) = self.buckets.get_mut(name) {
+            bucket.give_back(self.rate);
+        }
+    }
+
     fn has_room(&self, now: Instant) -> bool {
         if self.buckets.len() < self.most {
             return true;

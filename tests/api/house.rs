@@ -296,7 +296,12 @@ impl House {
 
     /// The same house behind other doors.
     pub fn router_with(&self, identity: Identity, metrics: Option<PrometheusHandle>) -> Router {
-        router(ApiParts {
+        router(self.parts(identity, metrics))
+    }
+
+    /// What its router is made of.
+    pub fn parts(&self, identity: Identity, metrics: Option<PrometheusHandle>) -> ApiParts {
+        ApiParts {
             board: Arc::clone(self.engine.board()),
             outbox: Arc::clone(self.engine.outbox()),
             store: Arc::clone(&self.store),
@@ -317,7 +322,7 @@ impl House {
             status_page: Some(StatusPage::new("Our fleet".to_owned(), "public=true".parse().unwrap())),
             metrics,
             stopping: self.stop.subscribe(),
-        })
+        }
     }
 
     /// The database's file.

@@ -21,5 +21,6 @@ mod silences;
 mod sockets;
 mod sources;
 mod status_page;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
