@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, zeroize::Zeroizing};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{context, error::ApiError, extract::Id, gate::GateRules, uncompressed, witness::Whence};
+use super::{Surroundings, context, error::ApiError, extract::Id, gate::GateRules, uncompressed, witness::Whence};
 use crate::{
     audit::{Action, Journal, Origin},
     credentials::{Binding, Credential, Part, url_of},
@@ -67,7 +67,7 @@ pub fn internal_router(parts: InternalParts) -> Router {
     let (gate, clock) = (Arc::new(parts.gate.clone()), Arc::clone(&parts.clock));
     let routes = Router::new().route("/internal/v1/clusters/{id}/credentials", get(hand_out));
     let routes = routes.layer(middleware::from_fn(context::deadline)).with_state(Arc::new(parts));
-    uncompressed(routes, gate, clock)
+    uncompressed(routes, Surroundings { rules: gate, clock, journal: None })
 }
 
 /// Credentials as they are used.

@@ -236,17 +236,33 @@ pub fn routers(parts: ApiParts) -> Routers {
     }
 }
 
+/// What stands around every route.
+#[derive(Clone)]
+struct Surroundings {
+    rules: Arc<GateRules>,
+    clock: Arc<dyn Clock>,
+    /// Told of what is refused; by those who tell of it themselves none.
+    journal: Option<Arc<Journal>>,
+}
+
 /// What surrounds every route, known or not.
-fn surrounded(router: Router, rules: Arc<GateRules>, clock: Arc<dyn Clock>) -> Router {
-    let plain = uncompressed(router, rules, clock);
+fn surrounded(router: Router, surroundings: Surroundings) -> Router {
+    let plain = uncompressed(router, surroundings);
     plain.layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
 }
 
 /// The same for answers that hold secrets, whose length must tell nothing of what is in them.
-fn uncompressed(router: Router, rules: Arc<GateRules>, clock: Arc<dyn Clock>) -> Router {
-    router
+fn uncompressed(router: Router, surroundings: Surroundings) -> Router {
+    let Surroundings { rules, clock, journal } = surroundings;
+    let gated = router
         .layer(CatchPanicLayer::custom(context::panicked))
-        .layer(middleware::from_fn_with_state(Arc::clone(&rules), gate::gate))
+        .layer(middleware::from_fn_with_state(Arc::clone(&rules), gate::gate));
+    // Further out than the gate: what that turns away is refused, too.
+    let witnessed = match journal {
+        Some(journal) => gated.layer(middleware::from_fn_with_state(journal, witness::witness)),
+        None => gated,
+    };
+    witnessed
         .layer(middleware::from_fn_with_state(clock, context::surround))
         .layer(middleware::from_fn_with_state(rules, gate::armour))
 }
@@ -264,7 +280,8 @@ mod tests {
     use super::*;
 
     async fn ask(router: Router) -> (u16, String) {
-        let router = surrounded(router, Arc::default(), Arc::new(TestClock::default()));
+        let clock = Arc::new(TestClock::default());
+        let router = surrounded(router, Surroundings { rules: Arc::default(), clock, journal: None });
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();

@@ -1,11 +1,12 @@
 //! The audit log: every write and every refusal is told, with who, from where and in which request; never a secret.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use fleetbeat::{
+    api::{ApiParts, GateRules, router},
     audit::{Action, JournalRules, Origin, verify},
-    identity::{Role, Scope},
+    identity::{Identity, Role, Scope},
     store::{AuditEntry, AuditOutcome},
 };
 use serde_json::{Value, json};
@@ -148,6 +149,31 @@ async fn every_refusal_is_told_with_its_code_and_request() {
     }
     let about = office.rows(&format!("?cluster_id={id}&outcome=refused")).await;
     assert_eq!(about.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_turned_away_at_the_gate_is_told_too() {
+    let mut office = Office::open().await;
+    let identity = Identity::open().with_tokens(Arc::clone(&office.house.keyring));
+    let gate = GateRules { open: true, ..GateRules::default() };
+    office.house.router = router(ApiParts { gate, ..office.house.parts(identity, None) });
+    let long = format!("/api/v1/clusters/{}", "x".repeat(9_000));
+    let cases = [
+        ("POST", "/api/v1/clusters", ("host", "evil.example"), 421, "cluster.create"),
+        ("POST", "/api/v1/clusters", ("origin", "https://evil.example"), 403, "cluster.create"),
+        ("DELETE", long.as_str(), ("host", "127.0.0.1"), 414, "cluster.delete"),
+    ];
+    for (method, path, header, status, action) in cases {
+        let request_id = format!("gate-{status}");
+        let headers = [header, ("x-request-id", request_id.as_str())];
+        let answer = office.house.json_with(method, path, json!({}), &headers).await;
+        assert_eq!(answer.status.as_u16(), status, "{}", answer.text());
+        let rows = office.rows(&format!("?request_id={request_id}")).await;
+        assert_eq!(rows.len(), 1, "{status}");
+        assert_eq!(rows[0]["details"]["status"], status, "{}", rows[0]);
+        assert_eq!((text(&rows[0], "action"), text(&rows[0], "outcome")), (action, "refused"), "{}", rows[0]);
+        assert_eq!((text(&rows[0], "actor"), text(&rows[0], "cause")), ("anonymous", answer.code().as_str()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
