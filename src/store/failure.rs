@@ -95,5 +95,14 @@ pub(super) fn number<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<
 
 /// A value as JSON text.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map_err(|_| Failure::Store(StoreError::Broken("a value has no JSON form".into())))
+    serde_json::to_string(value).map_err(|_| no_json())
+}
+
+/// A value as a JSON document.
+pub(super) fn document(value: &impl serde::Serialize) -> Result<serde_json::Value, Failure> {
+    serde_json::to_value(value).map_err(|_| no_json())
+}
+
+fn no_json() -> Failure {
+    Failure::Store(StoreError::Broken("a value has no JSON form".into()))
 }

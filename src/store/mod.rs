@@ -1,6 +1,7 @@
 //! What fleetbeat keeps: one contract, two backends.
 
 pub mod audit;
+mod backend;
 mod contract;
 mod failure;
 mod look;
@@ -8,8 +9,11 @@ mod migrations;
 mod newest;
 mod options;
 mod postgres;
+mod rows;
 mod secrets;
 mod sqlite;
+mod statement;
+mod tables;
 mod webhooks;
 
 use std::sync::Arc;
@@ -23,6 +27,7 @@ pub use failure::until;
 pub use look::{Seen, look};
 pub use options::{OpenError, Place, StoreOptions};
 pub use secrets::{BegunWrite, SecretMark, SecretRows};
+use tables::Tables;
 pub use webhooks::{DeadLetter, StoredWebhook, WebhookCursor, WebhookRows, WebhookSeal};
 
 /// Opens the store that the options name, migrated to this binary's version.
@@ -31,7 +36,7 @@ pub use webhooks::{DeadLetter, StoredWebhook, WebhookCursor, WebhookRows, Webhoo
 /// [`OpenError::Unavailable`] is worth another try, the others want a person.
 pub async fn open(options: &StoreOptions) -> Result<Arc<dyn Store>, OpenError> {
     match &options.place {
-        Place::File(path) => Ok(Arc::new(sqlite::SqliteStore::open(path, options).await?)),
-        Place::Server(url) => Ok(Arc::new(postgres::PostgresStore::open(url, options).await?)),
+        Place::File(path) => Ok(Arc::new(Tables::new(sqlite::Database::open(path, options).await?))),
+        Place::Server(url) => Ok(Arc::new(Tables::new(postgres::open(url, options).await?))),
     }
 }

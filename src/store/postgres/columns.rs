@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::store::failure::{Failure, json};
 
+/// Rows per statement.
+pub(super) const CHUNK: usize = 1_000;
+
 pub(super) type Statement<'q> = Query<'q, Postgres, PgArguments>;
 
 /// Collects one array per field of a row.

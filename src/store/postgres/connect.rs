@@ -38,7 +38,7 @@ const PARAMETERS: [&str; 18] = [
 ];
 
 /// Connects once, migrates, and returns the pool for all that follows.
-pub(super) async fn open(url: &SecretString, options: &StoreOptions) -> Result<Pool, OpenError> {
+pub(in crate::store) async fn open(url: &SecretString, options: &StoreOptions) -> Result<Pool, OpenError> {
     let connect = parse(url)?;
     let unavailable = |reason: String| OpenError::Unavailable(reason);
     let first = PgConnection::connect_with(&connect);
@@ -49,7 +49,7 @@ pub(super) async fn open(url: &SecretString, options: &StoreOptions) -> Result<P
     tokio::time::timeout(MIGRATE_LIMIT, migrate(first))
         .await
         .map_err(|_| unavailable(format!("not migrated within {} s", MIGRATE_LIMIT.as_secs())))??;
-    let connect = connect.options(limits(options));
+    let connect = connect.options(settings(options));
     let sole = Sole::take(&connect).await?;
     let breaker = options.breaker.clone();
     Ok(Pool::new(connect, sole, options.max_connections, options.acquire_timeout, options.call_timeout, breaker))
@@ -71,10 +71,11 @@ fn parse(url: &SecretString) -> Result<PgConnectOptions, OpenError> {
     Ok(options.disable_statement_logging())
 }
 
-/// What the server enforces by itself, should this process be gone or the way to it.
-fn limits(options: &StoreOptions) -> [(&'static str, String); 7] {
+/// Where tables are found, and what the server enforces by itself, should this process be gone or the way to it.
+fn settings(options: &StoreOptions) -> [(&'static str, String); 8] {
     let statement = options.statement_timeout.as_millis();
     [
+        ("search_path", "clusters".to_owned()),
         ("statement_timeout", statement.to_string()),
         ("lock_timeout", (statement * 2 / 3).to_string()),
         ("idle_in_transaction_session_timeout", (options.call_timeout.as_millis() * 2).to_string()),

@@ -1,49 +1,21 @@
-//! The recorder's batches in PostgreSQL: statuses, transitions, events, rollups and the sign of life, in one transaction.
+//! Statuses, transitions and rollups, written to PostgreSQL by the thousand.
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
     health::{Status, Transition},
-    ports::Batch,
     roll::ClusterId,
     rollup::Rollup,
 };
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::{
-    columns::{Statuses, columns},
-    events,
-};
+use super::columns::{CHUNK, Statuses, columns};
 use crate::store::{
-    contract::Gap,
     failure::{Failure, json},
     newest::{newest_rollups, newest_statuses},
 };
-
-/// Rows per statement.
-const CHUNK: usize = 1_000;
-
-/// What refers to a cluster goes first: like a deletion, a batch locks the cluster's row before its status.
-pub(super) async fn record(connection: &mut PgConnection, batch: &Batch) -> Result<(), Failure> {
-    insert_transitions(connection, &batch.transitions).await?;
-    upsert_rollups(connection, &batch.rollups).await?;
-    update_statuses(connection, &batch.statuses).await?;
-    events::insert(connection, &batch.events).await?;
-    if let Some(at) = batch.alive_at {
-        sqlx::query(ALIVE).bind(at.timestamp_micros()).execute(connection).await?;
-    }
-    Ok(())
-}
-
-const ALIVE: &str = "INSERT INTO clusters.engine (key, value) VALUES ('alive_at', $1) \
-    ON CONFLICT (key) DO UPDATE SET value = greatest(engine.value, excluded.value)";
-const LAST_ALIVE: &str = "SELECT max(value) FROM clusters.engine WHERE key = 'alive_at'";
-
-pub(super) async fn last_alive(connection: &mut PgConnection) -> Result<Option<i64>, Failure> {
-    Ok(sqlx::query_scalar(LAST_ALIVE).fetch_one(connection).await?)
-}
 
 const UPDATE_STATUSES: &str = "UPDATE clusters.cluster_status AS s SET version = n.version, state = n.state, \
     since = n.since, health_score = n.health_score, connected = n.connected, flapping = n.flapping, held = n.held, \
@@ -55,7 +27,10 @@ const UPDATE_STATUSES: &str = "UPDATE clusters.cluster_status AS s SET version =
     last_success_at, latency_ms, observed_generation, findings, memory) \
     WHERE s.cluster_id = n.cluster_id AND s.version < n.version";
 
-async fn update_statuses(connection: &mut PgConnection, statuses: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
+pub(super) async fn update_statuses(
+    connection: &mut PgConnection,
+    statuses: &[(ClusterId, Arc<Status>)],
+) -> Result<(), Failure> {
     for chunk in newest_statuses(statuses).chunks(CHUNK) {
         let mut rows = Statuses::default();
         for (id, status) in chunk {
@@ -104,7 +79,10 @@ const INSERT_TRANSITIONS: &str = "INSERT INTO clusters.transitions (event_id, cl
     $8::text[], $9::text[]) AS n (event_id, cluster_id, occurred_at, health_score, old_state, new_state, reason, \
     message, evidence) JOIN clusters.clusters AS c ON c.id = n.cluster_id ON CONFLICT (event_id) DO NOTHING";
 
-async fn insert_transitions(connection: &mut PgConnection, transitions: &[Arc<Transition>]) -> Result<(), Failure> {
+pub(super) async fn insert_transitions(
+    connection: &mut PgConnection,
+    transitions: &[Arc<Transition>],
+) -> Result<(), Failure> {
     for chunk in transitions.chunks(CHUNK) {
         let mut rows = Transitions::default();
         for transition in chunk {
@@ -155,27 +133,11 @@ const UPSERT_ROLLUPS: &str = "INSERT INTO clusters.rollups (cluster_id, started_
     latency_min_ms = excluded.latency_min_ms, latency_mean_ms = excluded.latency_mean_ms, \
     latency_max_ms = excluded.latency_max_ms, latency_p95_ms = excluded.latency_p95_ms";
 
-async fn upsert_rollups(connection: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Failure> {
+pub(super) async fn upsert_rollups(connection: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Failure> {
     for chunk in newest_rollups(rollups).chunks(CHUNK) {
         let mut rows = Rollups::default();
         chunk.iter().for_each(|rollup| rows.push(rollup));
         rows.bind(sqlx::query(UPSERT_ROLLUPS)).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
-const INSERT_GAP: &str = "INSERT INTO clusters.gaps (cluster_id, started_at, ended_at, reason) \
-    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
-
-pub(super) async fn insert_gaps(connection: &mut PgConnection, gaps: &[Gap]) -> Result<(), Failure> {
-    for gap in gaps {
-        sqlx::query(INSERT_GAP)
-            .bind(gap.cluster_id.0)
-            .bind(gap.from)
-            .bind(gap.to)
-            .bind(&gap.reason)
-            .execute(&mut *connection)
-            .await?;
     }
     Ok(())
 }

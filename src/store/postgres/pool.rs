@@ -20,11 +20,15 @@ use tracing::Instrument;
 
 use super::{
     sole::Sole,
-    translate::{broke, translate},
+    translate::{broke, reference_vanished, translate},
 };
 use crate::{
     breaker::Breaker,
-    store::failure::{Commit, Failure, within},
+    store::{
+        backend::{Access, Backend},
+        failure::{Commit, Failure, within},
+        rows::events,
+    },
     traces,
 };
 use fleetbeat_actors::ports::StoreError;
@@ -38,10 +42,10 @@ const IDLE_LIMIT: Duration = Duration::from_secs(300);
 
 /// Every transaction that writes shares a lock …
 const BEGIN: &str = "BEGIN; SELECT pg_advisory_xact_lock_shared(7308325466019131234)";
-/// … that this one has alone.
+/// … that this one has alone: a server that was stopped ends earlier transactions when it goes on.
 const BEGIN_AFTER_ALL: &str = "BEGIN; SELECT pg_advisory_xact_lock(7308325466019131234)";
 
-pub(super) struct Pool {
+pub(in crate::store) struct Pool {
     options: PgConnectOptions,
     sole: Sole,
     permits: Semaphore,
@@ -64,19 +68,8 @@ impl Pool {
         Self { options, sole, permits, idle: Mutex::default(), acquire_timeout, call_timeout, breaker }
     }
 
-    /// Runs a call that begins with [`Pool::lease`], at most for the call's time.
-    pub(super) async fn call<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        self.guarded(self.question(call)).instrument(traces::database("postgresql", "read")).await
-    }
-
-    /// The same, past the circuit breaker: asks whether the server is there.
-    pub(super) async fn question<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        within(self.call_timeout, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) })
-            .await
-    }
-
     /// Is this the one process that may write?
-    pub(super) fn may_write(&self) -> Result<(), StoreError> {
+    fn may_write(&self) -> Result<(), StoreError> {
         if self.sole.is_held() {
             return Ok(());
         }
@@ -84,19 +77,14 @@ impl Pool {
         Err(StoreError::Unavailable { reason, doubtful: false })
     }
 
-    /// Runs a call that begins with [`Pool::begin`], at most for the call's time.
-    pub(super) async fn write<T, F>(&self, work: impl FnOnce(Commit) -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        self.may_write()?;
-        let commit = Commit::default();
-        let call = work(commit.clone());
-        self.guarded(within(self.call_timeout, &commit, async {
-            call.await.map_err(|error| translate(error, commit.was_sent()))
-        }))
-        .instrument(traces::database("postgresql", "write"))
-        .await
+    /// Makes a call even if the server is known to be away.
+    async fn question<T>(
+        &self,
+        commit: &Commit,
+        call: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, StoreError> {
+        within(self.call_timeout, commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
+            .await
     }
 
     /// Makes a call unless the server is known to be away.
@@ -111,34 +99,25 @@ impl Pool {
         answer
     }
 
-    /// A connection that answers. Dropped before [`Lease::done`] (the call ran out of time), it is closed.
-    pub(super) async fn lease(&self) -> Result<Lease<'_>, Failure> {
+    /// A connection that answers. Dropped before [`Lease::finish`] (the call ran out of time), it is closed.
+    async fn connection(&self) -> Result<Lease<'_>, Failure> {
         timeout(self.acquire_timeout, async {
             let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
             let connection = match self.kept().await {
                 Some(connection) => connection,
                 None => PgConnection::connect_with(&self.options).await?,
             };
-            Ok(Lease { pool: self, connection: Some(connection), _permit: permit })
+            Ok(Lease { pool: self, connection: Some(connection), begun: false, _permit: permit })
         })
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
     }
 
-    /// A lease in a transaction, to be ended with [`Lease::finish`].
-    pub(super) async fn begin(&self) -> Result<Lease<'_>, Failure> {
-        self.begin_with(BEGIN).await
-    }
-
-    /// As [`Pool::begin`], once every transaction that began earlier has ended, also those nobody waits for any more: a
-    /// server that was stopped ends them when it goes on.
-    pub(super) async fn begin_after_all(&self) -> Result<Lease<'_>, Failure> {
-        self.begin_with(BEGIN_AFTER_ALL).await
-    }
-
-    async fn begin_with(&self, begin: &'static str) -> Result<Lease<'_>, Failure> {
-        let mut lease = self.lease().await?;
+    /// A connection in a transaction, to be ended with [`Lease::finish`].
+    async fn begin(&self, begin: &'static str) -> Result<Lease<'_>, Failure> {
+        let mut lease = self.connection().await?;
         lease.execute(begin).await?;
+        lease.begun = true;
         Ok(lease)
     }
 
@@ -164,8 +143,59 @@ impl Pool {
             idle.push((connection, Instant::now()));
         }
     }
+}
 
-    pub(super) async fn close(&self) {
+impl Backend for Pool {
+    const NAME: &'static str = "postgresql";
+
+    type Connection = PgConnection;
+    type Lease<'a> = Lease<'a>;
+
+    async fn call<T: Send>(
+        &self,
+        access: Access,
+        commit: &Commit,
+        call: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> Result<T, StoreError> {
+        let kind = match access {
+            Access::Read | Access::Pieces => "read",
+            Access::Write | Access::WriteAfterAll => {
+                self.may_write()?;
+                "write"
+            }
+        };
+        self.guarded(self.question(commit, call)).instrument(traces::database(Self::NAME, kind)).await
+    }
+
+    async fn lease(&self, access: Access) -> Result<Lease<'_>, Failure> {
+        match access {
+            Access::Read | Access::Pieces => self.connection().await,
+            Access::Write => self.begin(BEGIN).await,
+            Access::WriteAfterAll => self.begin(BEGIN_AFTER_ALL).await,
+        }
+    }
+
+    async fn finish<T: Send>(lease: Self::Lease<'_>, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
+        lease.finish(commit, done).await
+    }
+
+    fn reference_vanished(failure: &Failure) -> bool {
+        reference_vanished(failure)
+    }
+
+    /// Asked also while the circuit breaker keeps calls away.
+    async fn ping(&self) -> Result<(), StoreError> {
+        self.may_write()?;
+        let commit = Commit::default();
+        let asked = self.question(&commit, async {
+            let mut lease = self.connection().await?;
+            let done = events::head(&mut *lease).await;
+            lease.done(done)
+        });
+        asked.await.map(|_| ())
+    }
+
+    async fn close(&self) {
         self.permits.close();
         self.idle.lock().clear();
         self.sole.release().await;
@@ -173,15 +203,17 @@ impl Pool {
 }
 
 /// A connection in use.
-pub(super) struct Lease<'a> {
+pub(in crate::store) struct Lease<'a> {
     pool: &'a Pool,
     connection: Option<PgConnection>,
+    /// Is it in a transaction?
+    begun: bool,
     _permit: SemaphorePermit<'a>,
 }
 
 impl Lease<'_> {
     /// Gives the connection back, if what was done with it does not speak against that.
-    pub(super) fn done<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
+    fn done<T>(mut self, done: Result<T, Failure>) -> Result<T, Failure> {
         let sound = done.as_ref().err().is_none_or(|error| !broke(error));
         if let Some(connection) = self.connection.take_if(|_| sound) {
             self.pool.keep(connection);
@@ -189,8 +221,11 @@ impl Lease<'_> {
         done
     }
 
-    /// Commits what went well, takes back what did not, and gives the connection back.
-    pub(super) async fn finish<T>(mut self, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
+    /// Ends a transaction: commits what went well and takes back what did not. Gives the connection back.
+    async fn finish<T>(mut self, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
+        if !self.begun {
+            return self.done(done);
+        }
         let ended = match &done {
             Ok(_) => {
                 commit.sent();

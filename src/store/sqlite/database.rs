@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    ops::{Deref, DerefMut},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::Duration,
@@ -11,15 +12,18 @@ use fleetbeat_actors::ports::StoreError;
 use parking_lot::Mutex;
 use sqlx::{
     ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 use tracing::Instrument;
 
 use crate::{
     store::{
+        backend::{Access, Backend},
         failure::{Commit, Failure, within},
         migrations::{self, migrator},
         options::{OpenError, StoreOptions},
+        rows::events,
     },
     traces,
 };
@@ -29,16 +33,16 @@ const WAL_KEPT_BYTES: &str = "67108864";
 /// Longest that opening and migrating may take.
 const OPEN_LIMIT: Duration = Duration::from_secs(60);
 
-pub(super) struct Database {
+pub(in crate::store) struct Database {
     writer: SqlitePool,
-    pub(super) readers: SqlitePool,
+    readers: SqlitePool,
     limit: Duration,
     /// Held as long as the store is open: two processes would give out the same positions.
     lock: Mutex<Option<File>>,
 }
 
 impl Database {
-    pub(super) async fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
+    pub(in crate::store) async fn open(path: &Path, options: &StoreOptions) -> Result<Self, OpenError> {
         let lock = prepare(path)?;
         let connect = SqliteConnectOptions::new()
             .filename(path)
@@ -66,54 +70,96 @@ impl Database {
         let lock = Mutex::new(Some(lock));
         Ok(Self { writer, readers: readers.map_err(unavailable)?, limit: options.call_timeout, lock })
     }
+}
 
-    /// Runs a call that only reads.
-    pub(super) async fn read<T>(&self, call: impl Future<Output = Result<T, Failure>>) -> Result<T, StoreError> {
-        within(self.limit, &Commit::default(), async { call.await.map_err(|error| translate(error, false)) })
-            .instrument(traces::database("sqlite", "read"))
-            .await
-    }
+/// A connection in use.
+pub(in crate::store) enum Lease {
+    Reader(PoolConnection<Sqlite>),
+    /// In a transaction, which waited for its turn.
+    Writer(Transaction<'static, Sqlite>),
+}
 
-    /// A write transaction, which waits for its turn.
-    pub(super) async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Failure> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
+impl Deref for Lease {
+    type Target = SqliteConnection;
 
-    /// Runs a call that writes: `work` begins with [`Database::begin`] and ends with [`finish`].
-    pub(super) async fn write<T, F>(&self, work: impl FnOnce(Commit) -> F) -> Result<T, StoreError>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let commit = Commit::default();
-        let call = work(commit.clone());
-        within(self.limit, &commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
-            .instrument(traces::database("sqlite", "write"))
-            .await
-    }
-
-    pub(super) async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-        self.lock.lock().take();
+    fn deref(&self) -> &SqliteConnection {
+        match self {
+            Self::Reader(connection) => connection,
+            Self::Writer(transaction) => transaction,
+        }
     }
 }
 
-/// Commits what went well and takes back what did not.
-pub(super) async fn finish<T>(
-    transaction: Transaction<'static, Sqlite>,
-    commit: &Commit,
-    done: Result<T, Failure>,
-) -> Result<T, Failure> {
-    match done {
-        Ok(value) => {
-            commit.sent();
-            transaction.commit().await?;
-            Ok(value)
+impl DerefMut for Lease {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        match self {
+            Self::Reader(connection) => connection,
+            Self::Writer(transaction) => transaction,
         }
-        Err(error) => {
-            transaction.rollback().await?;
-            Err(error)
+    }
+}
+
+impl Backend for Database {
+    const NAME: &'static str = "sqlite";
+
+    type Connection = SqliteConnection;
+    type Lease<'a> = Lease;
+
+    async fn call<T: Send>(
+        &self,
+        access: Access,
+        commit: &Commit,
+        call: impl Future<Output = Result<T, Failure>> + Send,
+    ) -> Result<T, StoreError> {
+        let kind = if access == Access::Read { "read" } else { "write" };
+        within(self.limit, commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
+            .instrument(traces::database(Self::NAME, kind))
+            .await
+    }
+
+    /// There is one writer: its turn comes when every earlier transaction has ended.
+    async fn lease(&self, access: Access) -> Result<Lease, Failure> {
+        match access {
+            Access::Read => Ok(Lease::Reader(self.readers.acquire().await?)),
+            Access::Pieces | Access::Write | Access::WriteAfterAll => {
+                Ok(Lease::Writer(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+            }
         }
+    }
+
+    async fn finish<T: Send>(lease: Self::Lease<'_>, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
+        let Lease::Writer(transaction) = lease else { return done };
+        match done {
+            Ok(value) => {
+                commit.sent();
+                transaction.commit().await?;
+                Ok(value)
+            }
+            Err(error) => {
+                transaction.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Nobody else writes meanwhile.
+    fn reference_vanished(_: &Failure) -> bool {
+        false
+    }
+
+    async fn ping(&self) -> Result<(), StoreError> {
+        let commit = Commit::default();
+        self.call(Access::Read, &commit, async {
+            let mut reader = self.readers.acquire().await?;
+            events::head(&mut *reader).await.map(|_| ())
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+        self.lock.lock().take();
     }
 }
 

@@ -1,46 +1,22 @@
-//! The recorder's batches in SQLite: statuses, transitions, events, rollups and the sign of life, in one transaction.
+//! Statuses, transitions and rollups, written to SQLite.
 
 use std::sync::Arc;
 
 use fleetbeat_actors::{
     health::{Status, Transition},
-    ports::Batch,
     roll::ClusterId,
     rollup::Rollup,
 };
 use serde_json::json;
-use sqlx::{SqliteConnection, SqlitePool, types::Json};
+use sqlx::{SqliteConnection, types::Json};
 
-use super::events;
 use crate::store::{
-    contract::Gap,
     failure::{Failure, json},
     newest::{newest_rollups, newest_statuses},
 };
 
 /// Rows per statement.
 const CHUNK: usize = 1_000;
-
-pub(super) async fn record(writer: &mut SqliteConnection, batch: &Batch) -> Result<(), Failure> {
-    update_statuses(writer, &batch.statuses).await?;
-    for transition in &batch.transitions {
-        insert_transition(writer, transition).await?;
-    }
-    events::insert(writer, &batch.events).await?;
-    upsert_rollups(writer, &batch.rollups).await?;
-    if let Some(at) = batch.alive_at {
-        sqlx::query(ALIVE).bind(at.timestamp_micros()).execute(writer).await?;
-    }
-    Ok(())
-}
-
-const ALIVE: &str = "INSERT INTO engine (key, value) VALUES ('alive_at', ?1) \
-    ON CONFLICT (key) DO UPDATE SET value = max(value, excluded.value)";
-const LAST_ALIVE: &str = "SELECT max(value) FROM engine WHERE key = 'alive_at'";
-
-pub(super) async fn last_alive(readers: &SqlitePool) -> Result<Option<i64>, Failure> {
-    Ok(sqlx::query_scalar(LAST_ALIVE).fetch_one(readers).await?)
-}
 
 const UPDATE_STATUSES: &str = "UPDATE cluster_status SET version = n.value ->> 1, state = n.value ->> 2, \
     since = n.value ->> 3, health_score = n.value ->> 4, connected = n.value ->> 5, flapping = n.value ->> 6, \
@@ -49,7 +25,10 @@ const UPDATE_STATUSES: &str = "UPDATE cluster_status SET version = n.value ->> 1
     memory = n.value ->> 13 \
     FROM jsonb_each(?1) AS n WHERE cluster_id = n.value ->> 0 AND version < n.value ->> 1";
 
-async fn update_statuses(writer: &mut SqliteConnection, statuses: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
+pub(super) async fn update_statuses(
+    writer: &mut SqliteConnection,
+    statuses: &[(ClusterId, Arc<Status>)],
+) -> Result<(), Failure> {
     for chunk in newest_statuses(statuses).chunks(CHUNK) {
         let rows: Vec<_> = chunk.iter().map(|(id, status)| status_row(*id, status)).collect();
         sqlx::query(UPDATE_STATUSES).bind(json(&rows)?).execute(&mut *writer).await?;
@@ -80,6 +59,16 @@ const INSERT_TRANSITION: &str = "INSERT INTO transitions (event_id, cluster_id, 
     reason, message, health_score, evidence) SELECT ?1, id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM clusters WHERE id = ?2 \
     ON CONFLICT (event_id) DO NOTHING";
 
+pub(super) async fn insert_transitions(
+    writer: &mut SqliteConnection,
+    transitions: &[Arc<Transition>],
+) -> Result<(), Failure> {
+    for transition in transitions {
+        insert_transition(writer, transition).await?;
+    }
+    Ok(())
+}
+
 async fn insert_transition(writer: &mut SqliteConnection, transition: &Transition) -> Result<(), Failure> {
     sqlx::query(INSERT_TRANSITION)
         .bind(transition.event_id.hyphenated().to_string())
@@ -105,7 +94,7 @@ const UPSERT_ROLLUPS: &str = "INSERT INTO rollups (cluster_id, started_at, run, 
     latency_min_ms = excluded.latency_min_ms, latency_mean_ms = excluded.latency_mean_ms, \
     latency_max_ms = excluded.latency_max_ms, latency_p95_ms = excluded.latency_p95_ms";
 
-async fn upsert_rollups(writer: &mut SqliteConnection, rollups: &[Rollup]) -> Result<(), Failure> {
+pub(super) async fn upsert_rollups(writer: &mut SqliteConnection, rollups: &[Rollup]) -> Result<(), Failure> {
     for chunk in newest_rollups(rollups).chunks(CHUNK) {
         let rows: Vec<_> = chunk.iter().map(|rollup| rollup_row(rollup)).collect();
         sqlx::query(UPSERT_ROLLUPS).bind(json(&rows)?).execute(&mut *writer).await?;
@@ -125,20 +114,4 @@ fn rollup_row(rollup: &Rollup) -> serde_json::Value {
         rollup.latency_max_ms,
         rollup.latency_p95_ms,
     ])
-}
-
-const INSERT_GAP: &str = "INSERT INTO gaps (cluster_id, started_at, ended_at, reason) VALUES (?1, ?2, ?3, ?4) \
-    ON CONFLICT DO NOTHING";
-
-pub(super) async fn insert_gaps(writer: &mut SqliteConnection, gaps: &[Gap]) -> Result<(), Failure> {
-    for gap in gaps {
-        sqlx::query(INSERT_GAP)
-            .bind(gap.cluster_id.to_string())
-            .bind(gap.from.timestamp_micros())
-            .bind(gap.to.timestamp_micros())
-            .bind(&gap.reason)
-            .execute(&mut *writer)
-            .await?;
-    }
-    Ok(())
 }
