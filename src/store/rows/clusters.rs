@@ -12,7 +12,7 @@ use fleetbeat_actors::{
 use super::{credentials, events};
 use crate::store::{
     failure::{Failure, document, number},
-    statement::{Bulk, Connection, Row, Text, statement},
+    statement::{Bulk, Connection, Row, Statement, Text, statement},
 };
 
 const REVISIONS: &str = "SELECT id, generation FROM clusters";
@@ -60,9 +60,21 @@ pub(in crate::store) async fn update(
     log: &[Arc<Event>],
     unbound: &[Endpoint],
 ) -> Result<(), Failure> {
-    let touched = statement(UPDATE)
-        .bind(cluster.id)
-        .bind(expected)
+    let update = described(statement(UPDATE).bind(cluster.id).bind(expected), cluster)?;
+    let touched = update.bind(cluster.updated_at).bind(&cluster.source).execute(connection).await?;
+    if touched == 0 {
+        return Err(stale_or_gone(connection, cluster.id).await?);
+    }
+    credentials::remove(connection, cluster.id, unbound).await?;
+    events::insert(connection, log).await
+}
+
+/// A statement with what clusters are described by, from the name for people to the generation.
+pub(in crate::store) fn described<'q>(
+    statement: Statement<'q>,
+    cluster: &'q Cluster,
+) -> Result<Statement<'q>, Failure> {
+    Ok(statement
         .bind(&cluster.display_name)
         .bind(&cluster.api_server_url)
         .bind(cluster.cluster_type.as_str())
@@ -76,22 +88,10 @@ pub(in crate::store) async fn update(
         .bind(&cluster.tls_server_name)
         .bind(document(&cluster.health_check)?)
         .bind(cluster.capabilities.clone())
-        .bind(cluster.generation)
-        .bind(cluster.updated_at)
-        .bind(&cluster.source)
-        .execute(connection)
-        .await?;
-    if touched == 0 {
-        return Err(stale_or_gone(connection, cluster.id).await?);
-    }
-    credentials::remove(connection, cluster.id, unbound).await?;
-    events::insert(connection, log).await
+        .bind(cluster.generation))
 }
 
-const DELETE: Text = Text {
-    postgres: "DELETE FROM clusters WHERE id = $1 AND ($2::bigint IS NULL OR generation = $2)",
-    sqlite: "DELETE FROM clusters WHERE id = $1 AND ($2 IS NULL OR generation = $2)",
-};
+const DELETE: &str = "DELETE FROM clusters WHERE id = $1 AND (generation = $2 OR $2 IS NULL)";
 const DELETE_GAPS: &str = "DELETE FROM gaps WHERE cluster_id = $1";
 
 pub(in crate::store) async fn delete(

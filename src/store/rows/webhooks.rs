@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::store::{
     failure::Failure,
-    statement::{Connection, Row, statement},
+    statement::{Connection, Row, Statement, statement},
     webhooks::{DeadLetter, StoredWebhook, WebhookCursor, WebhookSeal},
 };
 
@@ -21,7 +21,7 @@ pub(in crate::store) async fn all(
 }
 
 const INSERT: &str = "INSERT INTO webhooks (id, name, format, shown_url, event_types, label_selector, scope, enabled, \
-    signed, created_by, created_at, updated_at, key_id, nonce, sealed) \
+    signed, updated_at, key_id, nonce, sealed, created_by, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
 const BEGIN: &str = "INSERT INTO webhook_cursors (webhook_id, position, attempts, heard_to) VALUES ($1, $2, 0, $3)";
 
@@ -30,24 +30,7 @@ pub(in crate::store) async fn insert(
     webhook: &StoredWebhook,
     at: i64,
 ) -> Result<(), Failure> {
-    statement(INSERT)
-        .bind(webhook.id)
-        .bind(&webhook.name)
-        .bind(&webhook.format)
-        .bind(&webhook.shown_url)
-        .bind(&webhook.event_types)
-        .bind(&webhook.label_selector)
-        .bind(&webhook.scope)
-        .bind(webhook.enabled)
-        .bind(webhook.signed)
-        .bind(&webhook.created_by)
-        .bind(webhook.created_at)
-        .bind(webhook.updated_at)
-        .bind(&webhook.seal.key_id)
-        .bind(&webhook.seal.nonce)
-        .bind(&webhook.seal.sealed)
-        .execute(connection)
-        .await?;
+    described(INSERT, webhook).bind(&webhook.created_by).bind(webhook.created_at).execute(connection).await?;
     statement(BEGIN).bind(webhook.id).bind(at).bind(webhook.created_at).execute(connection).await?;
     Ok(())
 }
@@ -61,7 +44,16 @@ pub(in crate::store) async fn update(
     webhook: &StoredWebhook,
     at: Option<i64>,
 ) -> Result<bool, Failure> {
-    let done = statement(UPDATE)
+    let touched = described(UPDATE, webhook).execute(connection).await?;
+    if let Some(position) = at {
+        mark(connection, &[(webhook.id, WebhookCursor::beginning(position, webhook.updated_at))]).await?;
+    }
+    Ok(touched > 0)
+}
+
+/// A statement with what both of the above set, in their order.
+fn described<'q>(text: &'static str, webhook: &'q StoredWebhook) -> Statement<'q> {
+    statement(text)
         .bind(webhook.id)
         .bind(&webhook.name)
         .bind(&webhook.format)
@@ -75,12 +67,6 @@ pub(in crate::store) async fn update(
         .bind(&webhook.seal.key_id)
         .bind(&webhook.seal.nonce)
         .bind(&webhook.seal.sealed)
-        .execute(connection)
-        .await?;
-    if let Some(position) = at {
-        mark(connection, &[(webhook.id, WebhookCursor::beginning(position, webhook.updated_at))]).await?;
-    }
-    Ok(done > 0)
 }
 
 const DELETE: &str = "DELETE FROM webhooks WHERE id = $1";
@@ -104,7 +90,8 @@ pub(in crate::store) async fn reseal(
     Ok(replaced)
 }
 
-const MARK: &str = "UPDATE webhook_cursors SET position = $2, attempts = $3, retry_at = $4, heard_to = $5 WHERE webhook_id = $1";
+const MARK: &str =
+    "UPDATE webhook_cursors SET position = $2, attempts = $3, retry_at = $4, heard_to = $5 WHERE webhook_id = $1";
 
 pub(in crate::store) async fn mark(
     connection: &mut impl Connection,

@@ -9,12 +9,12 @@ use fleetbeat_actors::{
 };
 use sqlx::{SqliteConnection, types::Json};
 
-use crate::store::failure::Failure;
+use crate::store::{failure::Failure, rows::clusters::described, statement::statement};
 
 const INSERT: &str = "INSERT INTO clusters (id, name, display_name, api_server_url, cluster_type, platform, \
     platform_version, region, environment, labels, endpoints, ca_bundle, tls_server_name, health_check, capabilities, \
     generation, created_by, created_at, updated_at, source) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20) \
     ON CONFLICT DO NOTHING";
 const INSERT_STATUS: &str = "INSERT INTO cluster_status (cluster_id, version, state, since, health_score, connected, \
     flapping, held, last_check_at, last_success_at, latency_ms, observed_generation, findings, memory) \
@@ -31,30 +31,9 @@ pub(super) async fn insert(writer: &mut SqliteConnection, clusters: &[(Arc<Clust
 }
 
 async fn insert_cluster(writer: &mut SqliteConnection, cluster: &Cluster) -> Result<bool, Failure> {
-    let done = sqlx::query(INSERT)
-        .bind(cluster.id.to_string())
-        .bind(&cluster.name)
-        .bind(&cluster.display_name)
-        .bind(&cluster.api_server_url)
-        .bind(cluster.cluster_type.as_str())
-        .bind(cluster.platform.as_str())
-        .bind(&cluster.platform_version)
-        .bind(&cluster.region)
-        .bind(cluster.environment.as_str())
-        .bind(Json(&cluster.labels))
-        .bind(Json(&cluster.endpoints))
-        .bind(&cluster.ca_bundle)
-        .bind(&cluster.tls_server_name)
-        .bind(Json(&cluster.health_check))
-        .bind(cluster.capabilities.as_ref().map(Json))
-        .bind(cluster.generation)
-        .bind(&cluster.created_by)
-        .bind(cluster.created_at.timestamp_micros())
-        .bind(cluster.updated_at.timestamp_micros())
-        .bind(&cluster.source)
-        .execute(writer)
-        .await?;
-    Ok(done.rows_affected() == 1)
+    let insert = described(statement(INSERT).bind(cluster.id).bind(&cluster.name), cluster)?;
+    let insert = insert.bind(&cluster.created_by).bind(cluster.created_at).bind(cluster.updated_at);
+    Ok(insert.bind(&cluster.source).execute(writer).await? == 1)
 }
 
 async fn insert_status(writer: &mut SqliteConnection, id: ClusterId, status: &Status) -> Result<(), Failure> {
