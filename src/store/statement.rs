@@ -121,14 +121,17 @@ pub(super) trait Bulk: Connection {
     fn advance_sequences(&mut self, rows: BTreeMap<ClusterId, i64>)
     -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Waits until nobody else appends to the audit log, and keeps it so until the end of the transaction.
+    fn hold_audit(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
+
     /// Appends rows of the audit log.
     fn insert_audit(&mut self, rows: Vec<AuditRow>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// A row that comes out.
 pub(super) trait Row: Send + Sized {
-    /// What the driver reads from both databases.
-    fn plain<T: Plain>(&self, name: &'static str) -> Result<T, Failure>;
+    /// What the driver reads from both databases, borrowed from the row where it can be.
+    fn plain<'r, T: Plain<'r>>(&'r self, name: &'static str) -> Result<T, Failure>;
 
     fn id(&self, name: &'static str) -> Result<Uuid, Failure>;
 
@@ -144,7 +147,7 @@ pub(super) trait Row: Send + Sized {
 
     /// A word of a closed vocabulary.
     fn word<T: FromStr>(&self, name: &'static str, what: &'static str) -> Result<T, Failure> {
-        word(&self.plain::<String>(name)?, what)
+        word(self.plain(name)?, what)
     }
 
     /// A number that must fit.
@@ -159,12 +162,9 @@ pub(super) trait Row: Send + Sized {
 }
 
 /// Types that the driver reads from both databases.
-pub(super) trait Plain:
-    Type<Postgres> + for<'r> Decode<'r, Postgres> + Type<Sqlite> + for<'r> Decode<'r, Sqlite>
-{
-}
+pub(super) trait Plain<'r>: Type<Postgres> + Decode<'r, Postgres> + Type<Sqlite> + Decode<'r, Sqlite> {}
 
-impl<T> Plain for T where T: Type<Postgres> + for<'r> Decode<'r, Postgres> + Type<Sqlite> + for<'r> Decode<'r, Sqlite> {}
+impl<'r, T> Plain<'r> for T where T: Type<Postgres> + Decode<'r, Postgres> + Type<Sqlite> + Decode<'r, Sqlite> {}
 
 /// A value that comes out.
 pub(super) trait Column: Sized {

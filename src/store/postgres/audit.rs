@@ -53,6 +53,14 @@ const INSERT: &str = "INSERT INTO clusters.audit (position, occurred_at, actor, 
     SELECT * FROM UNNEST($1::bigint[], $2::timestamptz[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
     $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::bytea[], $15::bytea[])";
 
+// One writer of the chain at a time, until the end of its transaction: "audit" in ASCII.
+const HOLD: &str = "SELECT pg_advisory_xact_lock(418581342580)";
+
+pub(super) async fn hold(connection: &mut PgConnection) -> Result<(), Failure> {
+    sqlx::query(HOLD).execute(connection).await?;
+    Ok(())
+}
+
 pub(super) async fn insert(connection: &mut PgConnection, rows: Vec<AuditRow>) -> Result<(), Failure> {
     let mut rows = rows.into_iter().peekable();
     while rows.peek().is_some() {

@@ -70,13 +70,17 @@ impl Bulk for PgConnection {
         events::advance(self, rows).await
     }
 
+    async fn hold_audit(&mut self) -> Result<(), Failure> {
+        audit::hold(self).await
+    }
+
     async fn insert_audit(&mut self, rows: Vec<AuditRow>) -> Result<(), Failure> {
         audit::insert(self, rows).await
     }
 }
 
 impl Row for PgRow {
-    fn plain<T: Plain>(&self, name: &'static str) -> Result<T, Failure> {
+    fn plain<'r, T: Plain<'r>>(&'r self, name: &'static str) -> Result<T, Failure> {
         Ok(self.try_get(name)?)
     }
 

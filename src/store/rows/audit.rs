@@ -6,11 +6,9 @@ use crate::store::{
     audit::{AuditEntry, AuditLink, AuditRow, stored_hash},
     contract::{AuditEnds, AuditFilter, AuditOrder},
     failure::Failure,
-    statement::{Bulk, Connection, Row, Text, statement},
+    statement::{Bulk, Connection, Row, statement},
 };
 
-// One writer of the chain at a time, until the end of its transaction: "audit" in ASCII. SQLite has but one writer.
-const LOCK: Text = Text { postgres: "SELECT pg_advisory_xact_lock(418581342580)", sqlite: "SELECT 1" };
 // The newest row counts, too: whatever somebody wrote into the table of ends, the log goes on.
 const LAST: &str = "SELECT position, hash FROM (SELECT position, hash FROM audit_ends WHERE which = 'head' \
     UNION ALL SELECT * FROM (SELECT position, hash FROM audit ORDER BY position DESC LIMIT 1) AS newest) AS last \
@@ -23,7 +21,7 @@ pub(in crate::store) async fn append(connection: &mut impl Bulk, entries: &[Audi
     if entries.is_empty() {
         return Ok(());
     }
-    statement(LOCK).execute(connection).await?;
+    connection.hold_audit().await?;
     let mut last = statement(LAST).fetch_optional(connection, link).await?.unwrap_or(AuditLink::START);
     let mut rows = Vec::with_capacity(entries.len());
     for entry in entries {
@@ -85,12 +83,10 @@ const ENDS: &str = "SELECT which, position, hash FROM audit_ends";
 
 pub(in crate::store) async fn ends(connection: &mut impl Connection) -> Result<AuditEnds, Failure> {
     let mut ends = AuditEnds { anchor: None, head: None };
-    let noted = statement(ENDS).fetch_all(connection, |row| Ok((row.get::<String>("which")?, link(row)?))).await?;
-    for (which, link) in noted {
-        match which.as_str() {
-            "anchor" => ends.anchor = Some(link),
-            _ => ends.head = Some(link),
-        }
+    let noted = statement(ENDS).fetch_all(connection, |row| Ok((row.plain::<&str>("which")? == "anchor", link(row)?)));
+    for (is_anchor, link) in noted.await? {
+        let end = if is_anchor { &mut ends.anchor } else { &mut ends.head };
+        *end = Some(link);
     }
     Ok(ends)
 }
@@ -107,7 +103,7 @@ pub(in crate::store) async fn prune(
     batch: u32,
     now: DateTime<Utc>,
 ) -> Result<u64, Failure> {
-    statement(LOCK).execute(connection).await?;
+    connection.hold_audit().await?;
     let first: Option<i64> = statement(FIRST).fetch_optional(connection, |row| row.get("position")).await?;
     let kept = statement(FIRST_KEPT).bind(before).fetch_optional(connection, |row| row.get("position")).await?;
     let Some(first) = first else { return Ok(0) };
@@ -120,7 +116,7 @@ pub(in crate::store) async fn prune(
 }
 
 fn link(row: &impl Row) -> Result<AuditLink, Failure> {
-    Ok(AuditLink::stored(row.get("position")?, &row.get::<Vec<u8>>("hash")?))
+    Ok(AuditLink::stored(row.get("position")?, row.plain("hash")?))
 }
 
 fn row(row: &impl Row) -> Result<AuditRow, Failure> {
@@ -139,7 +135,7 @@ fn row(row: &impl Row) -> Result<AuditRow, Failure> {
         request_id: row.get("request_id")?,
         details: text("details")?,
     };
-    let hash = |column| row.get::<Vec<u8>>(column).map(|bytes| stored_hash(&bytes));
+    let hash = |column| row.plain::<&[u8]>(column).map(stored_hash);
     Ok(AuditRow { position: row.get("position")?, entry, previous: hash("previous")?, hash: hash("hash")? })
 }
 

@@ -8,7 +8,7 @@ use super::{clusters, events};
 use crate::store::{
     contract::SealedRow,
     failure::{Failure, kind},
-    statement::{Bulk, Connection, Row, statement},
+    statement::{Bulk, Connection, Row, Text, statement},
 };
 
 const AFTER: &str = "SELECT * FROM credentials WHERE (cluster_id, kind) > ($1, $2) ORDER BY cluster_id, kind LIMIT $3";
@@ -54,16 +54,21 @@ pub(in crate::store) async fn write(
     events::insert(connection, log).await
 }
 
-const REMOVE: &str = "DELETE FROM credentials WHERE cluster_id = $1 AND kind = $2";
+const REMOVE: Text = Text {
+    postgres: "DELETE FROM credentials WHERE cluster_id = $1 AND kind = ANY($2)",
+    sqlite: "DELETE FROM credentials WHERE cluster_id = $1 AND kind IN (SELECT value FROM json_each($2))",
+};
 
 pub(in crate::store) async fn remove(
     connection: &mut impl Connection,
     id: ClusterId,
     kinds: &[Endpoint],
 ) -> Result<(), Failure> {
-    for kind in kinds {
-        statement(REMOVE).bind(id).bind(kind.as_str()).execute(connection).await?;
+    if kinds.is_empty() {
+        return Ok(());
     }
+    let kinds: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+    statement(REMOVE).bind(id).bind(kinds).execute(connection).await?;
     Ok(())
 }
 
@@ -92,7 +97,7 @@ pub(in crate::store) async fn reseal(
 fn sealed(row: &impl Row) -> Result<SealedRow, Failure> {
     Ok(SealedRow {
         cluster_id: row.get("cluster_id")?,
-        kind: kind(&row.get::<String>("kind")?)?,
+        kind: kind(row.plain("kind")?)?,
         auth_type: row.get("auth_type")?,
         bound_to: row.get("bound_to")?,
         key_id: row.get("key_id")?,

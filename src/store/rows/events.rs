@@ -107,8 +107,12 @@ pub(in crate::store) async fn filtered(
 }
 
 // A log whose events were all pruned still ends where its readers stand.
-const HEAD: &str = "SELECT coalesce(max(position), 0) AS head FROM (SELECT max(position) AS position FROM events \
-    UNION ALL SELECT value FROM engine WHERE key = 'published') AS ends";
+const HEAD: Text = Text {
+    postgres: "SELECT greatest(coalesce((SELECT max(position) FROM events), 0), \
+        coalesce((SELECT value FROM engine WHERE key = 'published'), 0)) AS head",
+    sqlite: "SELECT max(coalesce((SELECT max(position) FROM events), 0), \
+        coalesce((SELECT value FROM engine WHERE key = 'published'), 0)) AS head",
+};
 
 pub(in crate::store) async fn head(connection: &mut impl Connection) -> Result<i64, Failure> {
     Ok(statement(HEAD).fetch_optional(connection, |row| row.get("head")).await?.unwrap_or(0))
@@ -129,6 +133,6 @@ fn event(row: &impl Row) -> Result<Arc<Event>, Failure> {
         row.get("cluster_id")?,
         row.get("sequence")?,
         row.get("occurred_at")?,
-        &row.get::<String>("payload")?,
+        row.plain("payload")?,
     )))
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use fleetbeat_actors::{event::Event, roll::ClusterId};
+use sqlx::types::Json;
 
 use super::{clusters, events};
 use crate::store::{
-    failure::{Failure, document, unreadable},
+    failure::{Failure, document},
     secrets::{BegunWrite, SecretMark},
     statement::{Bulk, Connection, Row, statement},
 };
@@ -53,7 +54,6 @@ pub(in crate::store) async fn settle(
 }
 
 fn mark(row: &impl Row) -> Result<SecretMark, Failure> {
-    let begun: Option<serde_json::Value> = row.get("begun")?;
-    let begun = begun.map(serde_json::from_value).transpose().map_err(|_| unreadable("write of a Secret"))?;
+    let begun = row.plain::<Option<Json<BegunWrite>>>("begun")?.map(|Json(begun)| begun);
     Ok(SecretMark { cluster_id: row.get("cluster_id")?, version: row.get("version")?, begun })
 }

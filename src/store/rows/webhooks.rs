@@ -222,7 +222,7 @@ fn letter(row: &impl Row) -> Result<DeadLetter, Failure> {
         row.get("cluster_id")?,
         row.get("sequence")?,
         row.get("occurred_at")?,
-        &row.get::<String>("payload")?,
+        row.plain("payload")?,
     );
     Ok(DeadLetter {
         webhook_id: row.get("webhook_id")?,

@@ -79,13 +79,18 @@ impl Bulk for SqliteConnection {
         events::advance(self, rows).await
     }
 
+    /// There is one writer.
+    async fn hold_audit(&mut self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     async fn insert_audit(&mut self, rows: Vec<AuditRow>) -> Result<(), Failure> {
         audit::insert(self, rows).await
     }
 }
 
 impl Row for SqliteRow {
-    fn plain<T: Plain>(&self, name: &'static str) -> Result<T, Failure> {
+    fn plain<'r, T: Plain<'r>>(&'r self, name: &'static str) -> Result<T, Failure> {
         Ok(self.try_get(name)?)
     }
 
