@@ -128,7 +128,14 @@ impl Backend for Database {
     }
 
     async fn finish<T: Send>(lease: Self::Lease<'_>, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
-        let Lease::Writer(transaction) = lease else { return done };
+        let transaction = match lease {
+            Lease::Reader(mut connection) => {
+                // Before the caller goes on: dropped, it would come back later, and the next call open another one.
+                connection.return_to_pool().await;
+                return done;
+            }
+            Lease::Writer(transaction) => transaction,
+        };
         match done {
             Ok(value) => {
                 commit.sent();
@@ -150,8 +157,9 @@ impl Backend for Database {
     async fn ping(&self) -> Result<(), StoreError> {
         let commit = Commit::default();
         self.call(Access::Read, &commit, async {
-            let mut reader = self.readers.acquire().await?;
-            events::head(&mut *reader).await.map(|_| ())
+            let mut lease = self.lease(Access::Read).await?;
+            let done = events::head(&mut *lease).await.map(|_| ());
+            Self::finish(lease, &commit, done).await
         })
         .await
     }
