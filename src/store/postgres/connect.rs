@@ -71,11 +71,10 @@ fn parse(url: &SecretString) -> Result<PgConnectOptions, OpenError> {
     Ok(options.disable_statement_logging())
 }
 
-/// Where tables are found, and what the server enforces by itself, should this process be gone or the way to it.
-fn settings(options: &StoreOptions) -> [(&'static str, String); 8] {
+/// What the server enforces by itself, should this process be gone or the way to it.
+fn settings(options: &StoreOptions) -> [(&'static str, String); 7] {
     let statement = options.statement_timeout.as_millis();
     [
-        ("search_path", "clusters".to_owned()),
         ("statement_timeout", statement.to_string()),
         ("lock_timeout", (statement * 2 / 3).to_string()),
         ("idle_in_transaction_session_timeout", (options.call_timeout.as_millis() * 2).to_string()),

@@ -105,12 +105,20 @@ impl Pool {
             let permit = self.permits.acquire().await.map_err(|_| sqlx::Error::PoolClosed)?;
             let connection = match self.kept().await {
                 Some(connection) => connection,
-                None => PgConnection::connect_with(&self.options).await?,
+                None => self.connect().await?,
             };
             Ok(Lease { pool: self, connection: Some(connection), begun: false, _permit: permit })
         })
         .await
         .unwrap_or(Err(sqlx::Error::PoolTimedOut.into()))
+    }
+
+    /// A new connection. Where tables are found is said in a statement: a pooler in front of the server may drop what a
+    /// connection says of itself at its start.
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let mut connection = PgConnection::connect_with(&self.options).await?;
+        connection.execute("SET search_path TO clusters").await?;
+        Ok(connection)
     }
 
     /// A connection in a transaction, to be ended with [`Lease::finish`].
