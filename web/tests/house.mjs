@@ -151,6 +151,8 @@ export class Relay {
     const relay = new Relay();
     relay.pairs = new Set();
     relay.server = createServer((near) => relay.join(near, connect(port, '127.0.0.1')));
+    // A test that fails before it closes its relay is no reason to wait for ever.
+    relay.server.unref();
     relay.port = await new Promise((resolve) => relay.server.listen(0, '127.0.0.1', () => resolve(relay.server.address().port)));
     relay.url = `http://127.0.0.1:${relay.port}`;
     return relay;
