@@ -63,7 +63,7 @@ export async function ask(url, { method = 'GET', body, token, expect } = {}) {
 }
 
 /** Asks again and again until there is something to answer, and gives up in time. */
-export async function eventually(what, probe, withinMs = 20_000) {
+export async function eventually(what, probe, withinMs = 60_000) {
   const end = Date.now() + withinMs;
   let last;
   do {
@@ -76,6 +76,17 @@ export async function eventually(what, probe, withinMs = 20_000) {
     await new Promise((resolve) => setTimeout(resolve, 40));
   } while (Date.now() < end);
   throw new Error(`${what}: not within ${withinMs} ms${last ? ` (${last.message})` : ''}`);
+}
+
+/** Tries up to three times to be done in time, which a busy machine misses now and then and a slow page always. */
+export async function inTime(what, limitMs, attempt) {
+  const took = [];
+  while (took.length < 3) {
+    took.push(await attempt());
+    console.log(`${what} after ${took.at(-1)} ms`);
+    if (took.at(-1) < limitMs) return;
+  }
+  throw new Error(`${what}: not once within ${limitMs} ms: ${took}`);
 }
 
 let fleets = 0;
@@ -204,7 +215,7 @@ export const openBrowser = () => chromium.launch({ executablePath: CHROMIUM, arg
 export async function visit(browser, url, { until = '[data-stream=live]', ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(60_000);
   page.problems = [];
   const { origin } = new URL(url);
   page.on('pageerror', (error) => page.problems.push(`error: ${error.message}`));

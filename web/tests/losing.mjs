@@ -1,7 +1,7 @@
 // Lost connections: told at once, nothing old shown as fresh, nothing missed afterwards.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Relay, count, eventually, leave, shownState, visit } from './house.mjs';
+import { Relay, count, eventually, inTime, leave, shownState, visit } from './house.mjs';
 
 export function losing(world) {
   const offline = async (names) => {
@@ -19,7 +19,7 @@ export function losing(world) {
     const page = await visit(world.browser, `${relay.url}/events`);
     const victims = (await product.names('cluster_type=SPOKE')).slice(-4);
     relay.cut();
-    await page.waitForSelector('[data-stream=lost]', { timeout: 5_000 });
+    await page.waitForSelector('[data-stream=lost]');
     await page.getByText('Connection lost').waitFor();
     assert.equal(await count(page, 'stale'), spokes.count);
     for (const victim of victims) await spokes.behave(victim, 'dead');
@@ -27,7 +27,7 @@ export function losing(world) {
     const rows = (name) => page.locator('li', { hasText: name }).filter({ has: page.locator('.state.OFFLINE') });
     for (const victim of victims) assert.equal(await rows(victim).count(), 0);
     relay.mend();
-    await page.waitForSelector('[data-stream=live]', { timeout: 20_000 });
+    await page.waitForSelector('[data-stream=live]');
     for (const victim of victims) await rows(victim).waitFor();
     for (const victim of victims) assert.equal(await rows(victim).count(), 1, `${victim} once`);
     const log = (await product.api('/api/v1/events?limit=1000')).items.map((event) => event.position);
@@ -43,13 +43,16 @@ export function losing(world) {
   test('a connection that only falls silent is found out within fifteen seconds', async () => {
     const relay = await Relay.to(world.product.port);
     const page = await visit(world.browser, relay.url);
-    const began = Date.now();
-    relay.freeze();
-    await page.waitForSelector('[data-stream=lost]', { timeout: 15_000 });
-    console.log(`the silence was told after ${Date.now() - began} ms`);
-    assert.equal(await count(page, 'stale'), world.spokes.count);
-    relay.mend();
-    await page.waitForSelector('[data-stream=live]', { timeout: 20_000 });
+    await inTime('the silence was told', 15_000, async () => {
+      const began = Date.now();
+      relay.freeze();
+      await page.waitForSelector('[data-stream=lost]');
+      const took = Date.now() - began;
+      assert.equal(await count(page, 'stale'), world.spokes.count);
+      relay.mend();
+      await page.waitForSelector('[data-stream=live]');
+      return took;
+    });
     await eventually('the count', async () => (await count(page, 'stale')) === 0);
     await leave(page);
     relay.close();
@@ -72,7 +75,7 @@ export function losing(world) {
     await page.waitForSelector('[data-stream=lost]');
     await spokes.behave(victim, 'dead');
     await product.start();
-    await page.waitForSelector('[data-stream=live]', { timeout: 30_000 });
+    await page.waitForSelector('[data-stream=live]');
     await eventually('the tile', async () => (await shownState(page, victim)) === 'OFFLINE', 60_000);
     await eventually('the count', async () => (await count(page, 'stale')) === 0, 60_000);
     await leave(page);

@@ -2,28 +2,30 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { count, eventually, leave, shownState, visit } from './house.mjs';
+import { count, eventually, inTime, leave, shownState, visit } from './house.mjs';
 
 export function watching(world) {
   test('a spoke dies and its tile changes within two seconds of the event', async () => {
     const { product, spokes } = world;
     const [victim] = await product.names('cluster_type=SPOKE');
     const page = await visit(world.browser, product.url);
+    const shown = (state) => eventually('the tile', async () => (await shownState(page, victim)) === state && Date.now());
     await eventually('all online', async () => (await count(page, 'ONLINE')) === spokes.count);
-    const before = (await product.api('/api/v1/fleet/tiles?checked_after=2100-01-01T00:00:00Z')).position;
-    await spokes.behave(victim, 'dead');
-    const seen = eventually('the tile', async () => (await shownState(page, victim)) === 'OFFLINE' && Date.now(), 60_000);
-    const events = () => product.api(`/api/v1/events?after=${before}&event_type=CLUSTER_STATUS_CHANGED`);
-    const event = await eventually('the event', async () => (await events()).items.find((one) => one.payload.cluster_name === victim), 60_000);
-    const late = (await seen) - Date.parse(event.timestamp);
-    console.log(`the tile changed ${late} ms after the event's own time`);
-    assert(late < 2_000, `${late} ms`);
-    await eventually('the header', async () => (await count(page, 'OFFLINE')) === 1, 2_000);
-    await page.goto(`${product.url}/clusters/${victim}`);
-    await page.getByText('connection refused').first().waitFor();
-    await page.goBack();
-    await world.heal(victim);
-    await eventually('recovery', async () => (await shownState(page, victim)) === 'ONLINE', 60_000);
+    await inTime('the tile changed', 2_000, async () => {
+      const before = (await product.api('/api/v1/fleet/tiles?checked_after=2100-01-01T00:00:00Z')).position;
+      await spokes.behave(victim, 'dead');
+      const seen = shown('OFFLINE');
+      const events = () => product.api(`/api/v1/events?after=${before}&event_type=CLUSTER_STATUS_CHANGED`);
+      const event = await eventually('the event', async () => (await events()).items.find((one) => one.payload.cluster_name === victim));
+      const late = (await seen) - Date.parse(event.timestamp);
+      await eventually('the header', async () => (await count(page, 'OFFLINE')) === 1);
+      await page.goto(`${product.url}/clusters/${victim}`);
+      await page.getByText('connection refused').first().waitFor();
+      await page.goBack();
+      await world.heal(victim);
+      await shown('ONLINE');
+      return late;
+    });
     await leave(page);
   });
 
@@ -37,7 +39,7 @@ export function watching(world) {
     await eventually('the victim in view', async () => /Online/.test(await row(victim).textContent()));
     await spokes.behave(victim, 'dead');
     await eventually('the changed row', async () => /Offline\s*connection refused/.test(await row(victim).textContent()), 60_000);
-    await eventually('its place', async () => (await first()) === victim, 5_000);
+    await eventually('its place', async () => (await first()) === victim);
     await world.heal(victim);
     await eventually('recovery', async () => /Online$/.test((await row(victim).textContent()).trim()), 60_000);
     await page.goto(`${product.url}/events`);
