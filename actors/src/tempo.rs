@@ -11,11 +11,11 @@ use chrono::{DateTime, Utc};
 use crate::health::Beat;
 
 /// Beats that clusters may share, in milliseconds. All of them fit into one another and into seconds.
-const BEATS: [u32; 3] = [250, 500, 1_000];
+const BEATS: [u32; 4] = [125, 250, 500, 1_000];
 /// So many checks are to begin on one beat: a check that is alone costs twice as much as one among as many.
-const COMPANY: f64 = 40.0;
+const COMPANY: f64 = 30.0;
 /// A shorter beat is left when fewer than this begin on it.
-const LONELY: f64 = 30.0;
+const LONELY: f64 = 22.0;
 
 /// The tempo of one engine.
 #[derive(Debug)]
@@ -79,14 +79,14 @@ mod tests {
     fn a_small_fleet_has_a_long_beat_and_a_large_one_a_short_one() {
         let (tempo, _) = tempo();
         let beats = [500, 900, 2_000, 5_000].map(|checks| after(&tempo, checks));
-        assert_eq!(beats, [1_000, 500, 250, 250]);
+        assert_eq!(beats, [1_000, 500, 250, 125]);
     }
 
     #[test]
     fn a_fleet_between_two_beats_stays_on_the_one_it_has() {
         let (tempo, _) = tempo();
-        assert_eq!([1_600, 1_500, 1_300, 1_100].map(|checks| after(&tempo, checks)), [250, 250, 250, 500]);
-        assert_eq!([1_300, 1_500, 1_700].map(|checks| after(&tempo, checks)), [500, 500, 250]);
+        assert_eq!([2_500, 2_000, 1_800, 1_700].map(|checks| after(&tempo, checks)), [125, 125, 125, 250]);
+        assert_eq!([1_800, 2_300, 2_500].map(|checks| after(&tempo, checks)), [250, 250, 125]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::target::Cadence;
 /// A beat is shortened for a cluster whose period is not this many times as long.
 const BEATS_A_PERIOD: u32 = 8;
 /// But never below this.
-const SHORTEST: Duration = Duration::from_millis(250);
+const SHORTEST: Duration = Duration::from_millis(125);
 
 /// The beat that all clusters share: regular checks begin on it. Those that begin together cost far less each than one at
 /// a time: the processor wakes once for them, and finds its way warm.
@@ -162,7 +162,7 @@ mod tests {
             let due = beat.not_before(now + Duration::from_millis(1), Duration::from_secs(seconds));
             (due - now).as_millis()
         });
-        assert_eq!(waits, [1_000, 1_000, 500, 250, 250]);
+        assert_eq!(waits, [1_000, 1_000, 500, 250, 125]);
     }
 
     #[test]
