@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use criterion::Criterion;
 use fleetbeat::{
-    exposition::Exposition,
+    exposition::Collector,
     store::{Place, Store, StoreOptions, open},
 };
 use fleetbeat_actors::{
@@ -57,8 +57,11 @@ fn metrics(criterion: &mut Criterion) {
         let fresh_for = Duration::from_secs(70);
         board.put(Entry { cluster, status: Arc::new(status(1)), checked: instant(), fresh_for });
     }
+    let collector = Collector::default();
+    let collect = || collector.collect(&board, |_| true, None, None, instant());
+    criterion.bench_function("exposition/10,000 clusters collected", |bench| bench.iter_with_large_drop(collect));
     criterion.bench_function("exposition/10,000 clusters", |bench| {
-        bench.iter(|| Exposition::of(&board, None, instant()).map(|chunk| chunk.len()).sum::<usize>());
+        bench.iter(|| collect().map(|chunk| chunk.len()).sum::<usize>());
     });
 }
 

@@ -34,24 +34,64 @@ impl Entry {
     }
 }
 
-/// One place on the board.
-type Slot = RwLock<Entry>;
+/// Where an entry stands; empty while nobody has the place.
+type Slot = RwLock<Option<Entry>>;
+
+/// Slots that lie side by side in memory: walks over the fleet pass over all of them.
+const SLOTS: usize = 256;
+
+/// Where the entry of a cluster stands.
+#[derive(Clone, Debug)]
+struct Place {
+    slots: Arc<[Slot]>,
+    at: usize,
+}
+
+impl Place {
+    /// What stands here. Only asked while the cluster is known by its id or name, and until then nobody else gets the place.
+    fn read<T>(&self, read: impl FnOnce(&Entry) -> T) -> Option<T> {
+        self.slots[self.at].read().as_ref().map(read)
+    }
+
+    fn write(&self, entry: Option<Entry>) -> Option<Entry> {
+        std::mem::replace(&mut *self.slots[self.at].write(), entry)
+    }
+}
+
+/// The places by the names of their clusters, and those that are free.
+#[derive(Debug, Default)]
+struct Names {
+    places: BTreeMap<Arc<str>, Place>,
+    free: Vec<Place>,
+}
+
+impl Names {
+    fn free_place(&mut self) -> Place {
+        self.free.pop().unwrap_or_else(|| {
+            let slots: Arc<[Slot]> = (0..SLOTS).map(|_| Slot::default()).collect();
+            self.free.extend((1..SLOTS).rev().map(|at| Place { slots: Arc::clone(&slots), at }));
+            Place { slots, at: 0 }
+        })
+    }
+}
 
 /// The board: every place can be found by the id and by the name of its cluster.
 #[derive(Debug, Default)]
 pub struct Board {
-    slots: DashMap<ClusterId, Arc<Slot>>,
-    names: RwLock<BTreeMap<Arc<str>, Arc<Slot>>>,
+    ids: DashMap<ClusterId, Place>,
+    names: RwLock<Names>,
 }
 
 impl Board {
     /// Puts a cluster up, or replaces what stands there.
     pub fn put(&self, entry: Entry) {
-        let (id, name) = (entry.cluster.id, Arc::from(entry.cluster.name.as_str()));
-        let slot = Arc::new(Slot::new(entry));
+        let (id, name) = (entry.cluster.id, entry.cluster.name.clone());
         let mut names = self.names.write();
-        self.slots.insert(id, Arc::clone(&slot));
-        names.insert(name, slot);
+        let known = self.ids.get(&id).map(|place| place.clone());
+        let place = known.unwrap_or_else(|| names.free_place());
+        place.write(Some(entry));
+        self.ids.insert(id, place.clone());
+        names.places.insert(name.into(), place);
     }
 
     /// Replaces the metadata of a cluster, unless this generation or a newer one is up already. False when the cluster
@@ -82,45 +122,45 @@ impl Board {
     }
 
     fn change(&self, id: ClusterId, change: impl FnOnce(&mut Entry)) -> bool {
-        let Some(slot) = self.slots.get(&id) else { return false };
-        change(&mut slot.write());
-        true
+        let Some(place) = self.ids.get(&id) else { return false };
+        place.slots[place.at].write().as_mut().map(change).is_some()
     }
 
     /// Takes a cluster down; its entry comes back.
     pub fn remove(&self, id: ClusterId) -> Option<Entry> {
         let mut names = self.names.write();
-        let (_, slot) = self.slots.remove(&id)?;
-        let entry = slot.read().clone();
-        names.remove(entry.cluster.name.as_str());
+        let (_, place) = self.ids.remove(&id)?;
+        let entry = place.write(None)?;
+        names.places.remove(entry.cluster.name.as_str());
+        names.free.push(place);
         Some(entry)
     }
 
     /// One cluster.
     pub fn get(&self, id: ClusterId) -> Option<Entry> {
-        self.slots.get(&id).map(|slot| slot.read().clone())
+        self.ids.get(&id)?.read(Entry::clone)
     }
 
     /// One cluster by its name.
     pub fn by_name(&self, name: &str) -> Option<Entry> {
-        self.names.read().get(name).map(|slot| slot.read().clone())
+        self.names.read().places.get(name)?.read(Entry::clone)
     }
 
     /// How many clusters are up.
     pub fn len(&self) -> usize {
-        self.slots.len()
+        self.ids.len()
     }
 
     /// Is it empty?
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.ids.is_empty()
     }
 
     /// Visits every cluster in the order of names. `visit` must be quick and ask the board for nothing: no cluster is put up
     /// or taken down meanwhile.
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
-        for slot in self.names.read().values() {
-            visit(&slot.read());
+        for place in self.names.read().places.values() {
+            place.read(&mut visit);
         }
     }
 }

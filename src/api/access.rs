@@ -27,7 +27,7 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 use super::{ApiState, error::ApiError, live::Frame, schema, view::Now, witness};
 use crate::{
     audit::Origin,
-    exposition::Exposition,
+    exposition::{Collector, Exposition},
     identity::{Author, Caller, Identity, Knock, Method, Peer, Role, Unknown},
     limits::{Asker, Limiter},
     store::Among,
@@ -305,11 +305,11 @@ impl Seen {
     }
 
     /// Their series.
-    pub fn exposition(&self, now: Now<'_>) -> Exposition {
+    pub fn exposition(&self, collector: &Collector, now: Now<'_>) -> Exposition {
         let silences = Some((now.calendar, now.wall));
         let admits = |entry: &Entry| self.admits(entry);
         at_length(self.board.len(), || {
-            Exposition::marked(&self.board, admits, Some(now.foresight), silences, now.instant)
+            collector.collect(&self.board, admits, Some(now.foresight), silences, now.instant)
         })
     }
 

@@ -49,7 +49,7 @@ async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<
     let engine = engine.map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();
     let webhooks = if seen.is_everything() { api.webhooks.exposition() } else { String::new() };
     let with_clusters = query.clusters.unwrap_or(true);
-    let clusters = with_clusters.then(|| seen.exposition(api.now())).into_iter().flatten();
+    let clusters = with_clusters.then(|| seen.exposition(&api.collector, api.now())).into_iter().flatten();
     let chunks = [engine, webhooks].into_iter().map(Bytes::from).chain(clusters);
     // Others come between the chunks: all of them would hold a worker up for as long as it takes to make them.
     let chunks = stream::iter(chunks).then(async |chunk| {

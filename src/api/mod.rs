@@ -67,6 +67,7 @@ use crate::{
     audit::Journal,
     credentials::Foresight,
     discovery::Discoverer,
+    exposition::Collector,
     identity::{Caller, Identity},
     limits::Limiter,
     registration::{Registration, Watch},
@@ -132,6 +133,7 @@ struct ApiState {
     parts: Arc<ApiParts>,
     broadcaster: Arc<Broadcaster>,
     listeners: Arc<Listeners>,
+    collector: Arc<Collector>,
     /// Walks over the whole audit log.
     walks: Arc<Semaphore>,
 }
@@ -195,7 +197,8 @@ pub fn routers(parts: ApiParts) -> Routers {
     let marker = marks::Marker::new(Arc::clone(&parts.board), Arc::clone(parts.silences.calendar()));
     let broadcaster = Broadcaster::new(Arc::clone(&parts.outbox), marker);
     let (broadcaster, walks) = (Arc::new(broadcaster), Arc::new(Semaphore::new(1)));
-    let state = ApiState { parts: Arc::new(parts), broadcaster, listeners: Arc::default(), walks };
+    let state =
+        ApiState { parts: Arc::new(parts), broadcaster, listeners: Arc::default(), collector: Arc::default(), walks };
     let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
     let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
     let prompt = clusters::routes()

@@ -23,6 +23,7 @@ pub trait Keeper: Send + Sync + 'static {
 pub struct InMemoryCredentials {
     kept: DashMap<ClusterId, Option<Arc<Credential>>>,
     versions: AtomicU64,
+    changes: AtomicU64,
     loading: AtomicBool,
     keeper: OnceLock<Arc<dyn Keeper>>,
 }
@@ -56,6 +57,7 @@ impl InMemoryCredentials {
         }
         let version = self.next_version();
         self.kept.insert(id, Some(Arc::new(Credential { version, ..credential })));
+        self.changed();
         version
     }
 
@@ -65,12 +67,14 @@ impl InMemoryCredentials {
         if let Entry::Vacant(vacant) = self.kept.entry(id) {
             let version = self.next_version();
             vacant.insert(credential.map(|credential| Arc::new(Credential { version, ..credential })));
+            self.changed();
         }
     }
 
     /// What is kept for `id` cannot be used.
     pub fn put_unusable(&self, id: ClusterId) {
         self.kept.insert(id, None);
+        self.changed();
     }
 
     /// Everybody of whom something is known, usable or not.
@@ -85,12 +89,23 @@ impl InMemoryCredentials {
 
     /// Forgets `id`. Was there anything?
     pub fn remove(&self, id: ClusterId) -> bool {
-        self.kept.remove(&id).is_some()
+        let known = self.kept.remove(&id).is_some();
+        self.changed();
+        known
     }
 
     /// Who has credentials, and which.
     pub fn all(&self) -> Vec<(ClusterId, Arc<Credential>)> {
         self.kept.iter().filter_map(|entry| Some((*entry.key(), entry.value().clone()?))).collect()
+    }
+
+    /// A number that grows with every change.
+    pub fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     fn next_version(&self) -> u64 {

@@ -77,6 +77,12 @@ impl Foresight {
         ends
     }
 
+    /// A number that is another one whenever what [`Foresight::ends`] tells of a cluster may have changed, for the same
+    /// metadata of it.
+    pub fn changes(&self) -> u64 {
+        self.vault.changes()
+    }
+
     /// How close an end is.
     pub fn stage(&self, end: &End, now: DateTime<Utc>) -> Stage {
         match end.at - now {

@@ -72,6 +72,11 @@ pub trait Prover: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// A number that grows whenever servers show something else than before.
+    fn serving_changes(&self) -> u64 {
+        0
+    }
+
     /// Forgets a cluster that is gone.
     fn forget(&self, _id: ClusterId) {}
 }

@@ -79,6 +79,11 @@ impl Vault {
         self.prover.serving_ends(id)
     }
 
+    /// A number that grows with every change of credentials in memory, and of what servers show.
+    pub fn changes(&self) -> u64 {
+        self.memory.changes() + self.prover.serving_changes()
+    }
+
     /// Forgets a cluster that is gone. The store may take a while for it; nobody waits.
     pub fn forget(&self, id: ClusterId) {
         self.memory.remove(id);

@@ -3,11 +3,13 @@
 //! The text is made chunk by chunk while it is sent: a fleet of 10,000 needs no string of 20 MB. A deleted cluster's
 //! series are gone with the next scrape.
 
+mod collector;
 mod families;
 mod text;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusRecorder};
 
+pub use collector::Collector;
 pub use text::Exposition;
 
 /// Buckets of durations and lags, in seconds: from a fast probe on a local network to the longest deadline.

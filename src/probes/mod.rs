@@ -146,6 +146,10 @@ impl Prover for HttpProber {
         self.shared.serving.ends(id)
     }
 
+    fn serving_changes(&self) -> u64 {
+        self.shared.serving.changes()
+    }
+
     fn forget(&self, id: ClusterId) {
         self.shared.serving.forget(id);
     }

@@ -79,7 +79,13 @@ impl Calendar {
 
     /// Is this cluster silenced at a time?
     pub fn mutes(&self, cluster: &Cluster, at: DateTime<Utc>) -> bool {
-        self.page(at).active.iter().any(|silence| silence.reaches(cluster))
+        self.muted(at)(cluster)
+    }
+
+    /// [`Calendar::mutes`] of many clusters at one time.
+    pub fn muted(&self, at: DateTime<Utc>) -> impl Fn(&Cluster) -> bool + use<> {
+        let page = self.page(at);
+        move |cluster| page.active.iter().any(|silence| silence.reaches(cluster))
     }
 
     /// The ids of the silences that muted the cluster of an event when it happened; none for the fleet as a whole and for a

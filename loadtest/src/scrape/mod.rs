@@ -31,11 +31,18 @@ pub struct Reading {
     pub last_checks: Vec<f64>,
 }
 
+const LAST_CHECK: &str = "fleetbeat_cluster_last_check_timestamp_seconds";
+
+/// Whether a line may hold what a reading keeps: of the clusters' own series, nearly all of the text, only one does.
+fn is_wanted(line: &str) -> bool {
+    !(line.starts_with("fleetbeat_cluster_") || line.starts_with("fleetbeat_probe_")) || line.starts_with(LAST_CHECK)
+}
+
 impl Reading {
     /// Reads the text of one answer.
     pub fn of(text: &str, at: WallMs, took_seconds: f64) -> Self {
         let mut reading = Self { at, took_seconds, bytes: text.len(), ..Self::default() };
-        text.lines().filter_map(parse).for_each(|sample| reading.take(&sample));
+        text.lines().filter(|line| is_wanted(line)).filter_map(parse).for_each(|sample| reading.take(&sample));
         reading.last_checks.sort_by(f64::total_cmp);
         reading
     }
@@ -48,7 +55,7 @@ impl Reading {
             }
             "fleetbeat_schedule_lag_seconds_bucket" => put_bucket(&mut self.lag, sample),
             "fleetbeat_check_duration_seconds_bucket" => put_bucket(&mut self.durations, sample),
-            "fleetbeat_cluster_last_check_timestamp_seconds" => self.last_checks.push(sample.value),
+            LAST_CHECK => self.last_checks.push(sample.value),
             name if sample.labels.is_empty() => {
                 self.plain.insert(name.to_owned(), sample.value);
             }
