@@ -261,5 +261,17 @@ async fn the_rights_that_the_documents_name_are_enough() {
     let bus = connected(&BusOptions { url: url.into(), ..options(&redis) }).await;
     bus.publish(&events(ClusterId::generate(), 1..30)).await.unwrap();
     assert_eq!(positions(&redis).await, (1..30).collect::<Vec<_>>());
+    // Without one of them the server is there, and yet no event gets through: that is told until one does.
+    let set = async |rule: &str| {
+        let command = CustomCommand::new_static("ACL", ClusterHash::FirstKey, false);
+        client.custom::<(), _>(command, vec!["SETUSER", "narrow", rule]).await.unwrap();
+    };
+    set("-eval").await;
+    let more = events(ClusterId::generate(), 30..31);
+    eventually(SOON, async || if bus.publish(&more).await.is_err() { Ok(()) } else { Err("taken") }).await;
+    assert!(bus.health().refusal.is_some_and(|word| word.contains("NOPERM")), "{:?}", bus.health());
+    set("+eval").await;
+    eventually(SOON, async || bus.publish(&more).await.map_err(|error| error.reason)).await;
+    assert_eq!(bus.health().refusal, None);
     bus.close().await;
 }

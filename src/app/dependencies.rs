@@ -45,7 +45,11 @@ impl Dependency for Redis {
 
     async fn ping(&self) -> Result<(), String> {
         let health = self.0.upgrade().map(|bus| bus.health()).unwrap_or_default();
-        if health.connected { Ok(()) } else { Err(health.last_error.unwrap_or_else(|| "not connected".to_owned())) }
+        match (health.connected, health.refusal) {
+            (true, None) => Ok(()),
+            (true, Some(refusal)) => Err(format!("it does not take events: {refusal}")),
+            (false, _) => Err(health.last_error.unwrap_or_else(|| "not connected".to_owned())),
+        }
     }
 }
 

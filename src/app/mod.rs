@@ -19,7 +19,7 @@ mod webhooks;
 pub use credentials::sealed_credentials;
 pub use hub::needed_by as hub_needed_by;
 
-use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use fleetbeat_actors::{
@@ -232,7 +232,14 @@ impl App {
 /// # Errors
 /// As for [`App::start`].
 pub async fn run(settings: Settings, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let app = App::start(&settings).await?;
+    let mut shutdown = pin!(shutdown);
+    let app = tokio::select! {
+        app = App::start(&settings) => app?,
+        () = &mut shutdown => {
+            tracing::info!("told to end before the start was over");
+            return Ok(());
+        }
+    };
     shutdown.await;
     app.stop().await;
     Ok(())

@@ -1,8 +1,13 @@
 //! From settings to parts.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     Canaries,
@@ -26,9 +31,9 @@ use crate::{
     store::{self, OpenError, Place, Store, StoreOptions},
 };
 
-/// How often, and how many times, a database that is not there yet is tried at the start.
+/// How often, and for how long, a database that is not there yet is tried at the start.
 const OPEN_PAUSE: Duration = Duration::from_secs(1);
-const OPEN_TRIES: u32 = 60;
+const OPEN_WITHIN: Duration = Duration::from_secs(60);
 /// Questions of one discovery, at most.
 const MAX_QUESTIONS: u32 = 400;
 
@@ -57,17 +62,17 @@ pub async fn open_store(settings: &Settings) -> Result<Arc<dyn Store>, OpenError
 /// Opens the store that the settings name. Waits a while for a database that is not there yet.
 pub(super) async fn await_store(settings: &Settings, breakers: &Breakers) -> anyhow::Result<Arc<dyn Store>> {
     let options = StoreOptions { breaker: Some(Arc::clone(&breakers.database)), ..store_options(settings) };
-    for attempt in 1.. {
+    let give_up = Instant::now() + OPEN_WITHIN;
+    loop {
         match store::open(&options).await {
             Ok(store) => return Ok(store),
-            Err(error) if attempt < OPEN_TRIES && may_pass(&error, &options.place) => {
-                tracing::warn!(%error, attempt, "the database cannot be used yet");
+            Err(error) if Instant::now() < give_up && may_pass(&error, &options.place) => {
+                tracing::warn!(%error, "the database cannot be used yet");
                 tokio::time::sleep(OPEN_PAUSE).await;
             }
             Err(error) => return Err(error).context("the store could not be opened"),
         }
     }
-    bail!("the store could not be opened")
 }
 
 /// Is it worth another try? Another process on a server may be stopping: then this one takes over.

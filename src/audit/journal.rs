@@ -147,7 +147,7 @@ impl Journal {
             match self.store.append_audit(&batch).await {
                 Ok(()) => drop(self.dropped.fetch_sub(dropped, Ordering::Relaxed)),
                 // It never will be taken: better to count it than to hold up all that follow.
-                Err(StoreError::Broken(reason)) => {
+                Err(StoreError::Broken(reason)) if taken > 0 => {
                     tracing::error!(reason, entries = taken, "the store refused entries of the audit log");
                     self.count_dropped(taken as u64);
                 }

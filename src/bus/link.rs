@@ -53,6 +53,8 @@ pub struct BusHealth {
     pub connected: bool,
     /// What went wrong last, in a word or two without content; cleared by success.
     pub last_error: Option<String>,
+    /// Why the server, which is there, did not take the last events; cleared when it takes some.
+    pub refusal: Option<String>,
     /// How long the server took to answer the last question whether it is there.
     pub ping_latency: Option<Duration>,
 }
@@ -93,6 +95,12 @@ impl Link {
     /// Takes note of how a command went.
     pub(super) fn learn(&self, error: Option<&Error>) {
         self.state.learn(error);
+    }
+
+    /// Takes note of how events were taken.
+    pub(super) fn learn_of_events(&self, error: Option<&Error>) {
+        self.learn(error);
+        self.state.health.lock().refusal = error.filter(|error| is_answer(error)).map(word);
     }
 
     pub(super) fn stop(&self) {
@@ -179,6 +187,12 @@ async fn connect(state: &State) -> ConnectHandle {
         sleep(pause).await;
         pause = (pause * 2).min(CONNECT_PAUSE.1);
     }
+}
+
+/// Did the server say so? Then it is there.
+fn is_answer(error: &Error) -> bool {
+    let link = [ErrorKind::Timeout, ErrorKind::Canceled, ErrorKind::IO, ErrorKind::Routing, ErrorKind::Tls];
+    !link.contains(error.kind())
 }
 
 /// An error in a word or two: its kind, and the server's own code where it sent one. Never what a command held.

@@ -154,7 +154,7 @@ impl Publisher for RedisBus {
                 return Err(PublishError::refused("left alone for a while".to_owned()));
             }
             let published = self.publish_some(some).instrument(traces::publishing(some.len())).await;
-            self.link.learn(published.as_ref().err());
+            self.link.learn_of_events(published.as_ref().err());
             if let Some(breaker) = &self.breaker {
                 breaker.learn(published.is_ok());
             }

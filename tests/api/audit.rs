@@ -10,6 +10,7 @@ use fleetbeat::{
     store::{AuditEntry, AuditOutcome},
 };
 use serde_json::{Value, json};
+use sqlx::{ConnectOptions, sqlite::SqliteConnectOptions};
 use tokio::time::Instant;
 
 use crate::house::{Answer, House};
@@ -274,4 +275,18 @@ async fn what_was_refused_while_the_store_was_away_waits_in_bounded_memory() {
         office.ask("POST", "/api/v1/clusters", json!({ "name": "spoke", "api_server_url": "https://a:1" })).await;
     assert_eq!(refusal.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(office.house.journal.waiting() <= JournalRules::default().waiting);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_will_never_take_holds_the_journal_up_for_a_moment_only() {
+    let office = Office::open().await;
+    let options = SqliteConnectOptions::new().filename(office.house.database());
+    let mut database = options.busy_timeout(Duration::from_secs(20)).connect().await.unwrap();
+    sqlx::raw_sql("DROP TABLE audit").execute(&mut database).await.unwrap();
+    for _ in 0..10 {
+        office.house.journal.note(&Origin::anonymous(None, None), refused());
+    }
+    let flushed = tokio::time::timeout(Duration::from_secs(60), office.house.journal.flush()).await;
+    assert!(flushed.expect("it does not try for ever").is_err());
+    assert_eq!(office.house.journal.waiting(), 0);
 }

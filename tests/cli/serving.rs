@@ -51,6 +51,18 @@ async fn a_server_ends_in_order_and_a_second_one_cannot_take_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_waits_for_its_database_ends_when_told_to() {
+    let mut product = Product::new().set("database_url", "postgresql://nobody@127.0.0.1:1/nowhere");
+    product.launch();
+    while !product.logs().contains("the database cannot be used yet") {
+        assert!(product.exited().is_none(), "{}", product.logs());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(product.terminate(Duration::from_secs(40)).await.success(), "{}", product.logs());
+    assert!(product.logs().contains("told to end before the start was over"), "{}", product.logs());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn logs_are_json_when_asked_for() {
     let mut product = Product::new().set("log.format", "json").started().await;
     assert!(product.terminate(Duration::from_secs(40)).await.success());

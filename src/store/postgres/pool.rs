@@ -197,10 +197,10 @@ impl Backend for Pool {
         let commit = Commit::default();
         let asked = self.question(&commit, async {
             let mut lease = self.connection().await?;
-            let done = events::head(&mut *lease).await;
+            let done = takes_writes(&mut lease).await;
             lease.done(done)
         });
-        asked.await.map(|_| ())
+        asked.await
     }
 
     async fn close(&self) {
@@ -208,6 +208,17 @@ impl Backend for Pool {
         self.idle.lock().clear();
         self.sole.release().await;
     }
+}
+
+/// A standby, or a server that was told so, answers every question and refuses every change.
+async fn takes_writes(connection: &mut PgConnection) -> Result<(), Failure> {
+    events::head(connection).await?;
+    let read_only: String = sqlx::query_scalar("SHOW transaction_read_only").fetch_one(connection).await?;
+    if read_only == "off" {
+        return Ok(());
+    }
+    let reason = "the server is read-only".to_owned();
+    Err(StoreError::Unavailable { reason, doubtful: false }.into())
 }
 
 /// A connection in use.

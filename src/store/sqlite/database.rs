@@ -11,7 +11,7 @@ use std::{
 use fleetbeat_actors::ports::StoreError;
 use parking_lot::Mutex;
 use sqlx::{
-    ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
+    ConnectOptions, Connection, Executor, Sqlite, SqliteConnection, SqlitePool,
     pool::PoolConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -76,7 +76,39 @@ impl Database {
 pub(in crate::store) enum Lease {
     Reader(PoolConnection<Sqlite>),
     /// In a transaction, which waited for its turn.
-    Writer(Transaction<'static, Sqlite>),
+    Writer(Turn),
+}
+
+/// The writer's connection in a transaction. Where that was not ended in order (the call ran out of time, the disk is full
+/// and SQLite took everything back by itself), the connection is closed: nobody may get into the middle of it.
+pub(in crate::store) struct Turn {
+    connection: PoolConnection<Sqlite>,
+    ended: bool,
+}
+
+impl Turn {
+    async fn begin(writer: &SqlitePool) -> Result<Self, Failure> {
+        let mut turn = Self { connection: writer.acquire().await?, ended: false };
+        turn.connection.execute("BEGIN IMMEDIATE").await?;
+        Ok(turn)
+    }
+
+    /// With `COMMIT` or `ROLLBACK`.
+    async fn end(mut self, how: &'static str) -> Result<(), Failure> {
+        self.connection.execute(how).await?;
+        self.ended = true;
+        // Before the caller goes on, as for readers.
+        self.connection.return_to_pool().await;
+        Ok(())
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.connection.close_on_drop();
+        }
+    }
 }
 
 impl Deref for Lease {
@@ -85,7 +117,7 @@ impl Deref for Lease {
     fn deref(&self) -> &SqliteConnection {
         match self {
             Self::Reader(connection) => connection,
-            Self::Writer(transaction) => transaction,
+            Self::Writer(turn) => &turn.connection,
         }
     }
 }
@@ -94,7 +126,7 @@ impl DerefMut for Lease {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         match self {
             Self::Reader(connection) => connection,
-            Self::Writer(transaction) => transaction,
+            Self::Writer(turn) => &mut turn.connection,
         }
     }
 }
@@ -122,28 +154,29 @@ impl Backend for Database {
         match access {
             Access::Read => Ok(Lease::Reader(self.readers.acquire().await?)),
             Access::Pieces | Access::Write | Access::WriteAfterAll => {
-                Ok(Lease::Writer(self.writer.begin_with("BEGIN IMMEDIATE").await?))
+                Ok(Lease::Writer(Turn::begin(&self.writer).await?))
             }
         }
     }
 
     async fn finish<T: Send>(lease: Self::Lease<'_>, commit: &Commit, done: Result<T, Failure>) -> Result<T, Failure> {
-        let transaction = match lease {
+        let turn = match lease {
             Lease::Reader(mut connection) => {
                 // Before the caller goes on: dropped, it would come back later, and the next call open another one.
                 connection.return_to_pool().await;
                 return done;
             }
-            Lease::Writer(transaction) => transaction,
+            Lease::Writer(turn) => turn,
         };
         match done {
             Ok(value) => {
                 commit.sent();
-                transaction.commit().await?;
+                turn.end("COMMIT").await?;
                 Ok(value)
             }
             Err(error) => {
-                transaction.rollback().await?;
+                // The statement's error tells more than the rollback's; a connection that is not out of it is closed.
+                let _ = turn.end("ROLLBACK").await;
                 Err(error)
             }
         }
@@ -241,5 +274,37 @@ fn describe(error: &sqlx::Error) -> String {
         sqlx::Error::PoolClosed => "the store is closed".into(),
         sqlx::Error::ColumnDecode { index, .. } => format!("column {index} cannot be read"),
         _ => "unexpected answer of SQLite".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Place;
+
+    async fn put(database: &Database, text: &str) -> Result<(), StoreError> {
+        let commit = Commit::default();
+        let write = async {
+            let mut lease = database.lease(Access::Write).await?;
+            let done = sqlx::query("INSERT INTO filler (text) VALUES ($1)").bind(text).execute(&mut *lease).await;
+            Database::finish(lease, &commit, done.map(|_| ()).map_err(Failure::from)).await
+        };
+        database.call(Access::Write, &commit, write).await
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_writes_only_as_long_as_it_is_full() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("full.db");
+        let database = Database::open(&path, &StoreOptions::new(Place::File(path.clone()))).await.expect("opened");
+        database.writer.execute("CREATE TABLE filler (text TEXT)").await.expect("made");
+        put(&database, "small").await.expect("there is room");
+        // As if the disk were full: this connection gets no page more.
+        database.writer.execute("PRAGMA max_page_count = 1").await.expect("set");
+        let refused = put(&database, &"large ".repeat(100_000)).await;
+        assert!(matches!(refused, Err(StoreError::Unavailable { doubtful: false, .. })), "{refused:?}");
+        database.writer.execute("PRAGMA max_page_count = 1000000").await.expect("set");
+        put(&database, "after").await.expect("there is room again");
+        database.close().await;
     }
 }
