@@ -197,8 +197,9 @@ pub fn routers(parts: ApiParts) -> Routers {
     let marker = marks::Marker::new(Arc::clone(&parts.board), Arc::clone(parts.silences.calendar()));
     let broadcaster = Broadcaster::new(Arc::clone(&parts.outbox), marker);
     let (broadcaster, walks) = (Arc::new(broadcaster), Arc::new(Semaphore::new(1)));
-    let state =
-        ApiState { parts: Arc::new(parts), broadcaster, listeners: Arc::default(), collector: Arc::default(), walks };
+    let streaming = &parts.streaming;
+    let listeners = Arc::new(Listeners::new(streaming.max_listeners, streaming.max_listeners_per_caller));
+    let state = ApiState { parts: Arc::new(parts), broadcaster, listeners, collector: Arc::default(), walks };
     let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
     let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
     let prompt = clusters::routes()

@@ -12,16 +12,26 @@ use uuid::Uuid;
 use super::{
     ApiState,
     access::Routes,
-    live::{Door, Listener, MAX_LISTENERS, Watched},
+    live::{Door, Listener, Watched},
     query::NoQuery,
     schema::Always,
 };
 
 /// How live events may be reached.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct StreamingRules {
     /// Origins of pages that may open a WebSocket, besides the API's own.
     pub allowed_origins: Vec<String>,
+    /// Most listeners at once, both doors together.
+    pub max_listeners: usize,
+    /// …of which one caller may have so many.
+    pub max_listeners_per_caller: usize,
+}
+
+impl Default for StreamingRules {
+    fn default() -> Self {
+        Self { allowed_origins: Vec::new(), max_listeners: 1_024, max_listeners_per_caller: 256 }
+    }
 }
 
 /// The routes.
@@ -62,7 +72,7 @@ async fn streaming_status(State(api): State<ApiState>, _query: NoQuery) -> Json<
         websocket_clients: all.count(Door::WebSocket),
         sse_clients: all.count(Door::Sse),
         unauthenticated: all.strangers(),
-        max_clients: MAX_LISTENERS,
+        max_clients: all.most(),
         subscriptions: all.list().iter().map(|listener| listener.watched.lock().len()).sum(),
         events_sent: all.sent(),
         clients_dropped: all.dropped(),

@@ -141,7 +141,7 @@ impl App {
             identity: identity.clone(),
             webhooks: Arc::clone(&webhooks),
             journal: Arc::clone(&journal),
-            streaming: api::StreamingRules { allowed_origins: settings.streaming.allowed_origins.clone() },
+            streaming: parts::streaming_rules(settings),
             limiter,
             gate: edge::gate(settings),
             pages: web::router(settings.status_page.enabled),

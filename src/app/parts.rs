@@ -20,7 +20,7 @@ use fleetbeat_actors::{
 
 use super::canaries::TcpCanaries;
 use crate::{
-    api::StatusPage,
+    api::{StatusPage, StreamingRules},
     audit::JournalRules,
     breaker::Breakers,
     bus::{BusOptions, PATIENCE, RedisBus},
@@ -86,6 +86,15 @@ fn may_pass(error: &OpenError, place: &Place) -> bool {
 
 pub(super) fn journal_rules(settings: &Settings) -> JournalRules {
     JournalRules { refusals_per_second: settings.audit.refusals_per_second, ..JournalRules::default() }
+}
+
+pub(super) fn streaming_rules(settings: &Settings) -> StreamingRules {
+    let set = &settings.streaming;
+    StreamingRules {
+        allowed_origins: set.allowed_origins.clone(),
+        max_listeners: set.max_listeners as usize,
+        max_listeners_per_caller: set.max_listeners_per_caller as usize,
+    }
 }
 
 /// The page for everybody, where one is wanted.

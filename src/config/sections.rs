@@ -378,6 +378,10 @@ pub struct Audit {
 pub struct Streaming {
     /// Origins of pages that may open a WebSocket, besides the API's own.
     pub allowed_origins: Vec<String>,
+    /// Most listeners at once, over Server-Sent Events and WebSocket together.
+    pub max_listeners: u32,
+    /// …of which one caller may have so many.
+    pub max_listeners_per_caller: u32,
 }
 
 /// Names on the event bus.

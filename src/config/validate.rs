@@ -299,6 +299,10 @@ impl Checks<'_> {
                 self.refuse(key, "must be 1 to 200 printable characters without spaces");
             }
         }
+        let streaming = &settings.streaming;
+        self.within("streaming.max_listeners", streaming.max_listeners, 1, 100_000);
+        let most = streaming.max_listeners;
+        self.within("streaming.max_listeners_per_caller", streaming.max_listeners_per_caller, 1, most);
         for (at, origin) in settings.streaming.allowed_origins.iter().enumerate() {
             let known = Url::parse(origin).is_ok_and(|url| {
                 matches!(url.scheme(), "http" | "https")

@@ -20,10 +20,6 @@ use crate::{
     limits::{Held, Places, network_of},
 };
 
-/// Most listeners at once, both doors together.
-pub const MAX_LISTENERS: usize = 1_024;
-/// …of which one caller may have so many.
-const MAX_OF_ONE_CALLER: usize = 256;
 /// Most sockets at once that did not say yet who they are.
 const MAX_STRANGERS: usize = 256;
 /// …of which one address may have so many.
@@ -85,27 +81,33 @@ pub struct Listener {
 /// Everybody who listens.
 pub struct Listeners {
     all: DashMap<Uuid, Arc<Listener>>,
+    most: usize,
     places: Arc<Places>,
     strangers: Arc<Places>,
     sent: AtomicU64,
     dropped: AtomicU64,
 }
 
-impl Default for Listeners {
-    fn default() -> Self {
+impl Listeners {
+    /// Room for `most` listeners, of which one caller may have `of_one_caller`.
+    pub fn new(most: usize, of_one_caller: usize) -> Self {
         describe_gauge!("fleetbeat_listeners", "Live listeners by door.");
         describe_counter!("fleetbeat_listeners_dropped_total", "Live listeners that were too slow, by door.");
         Self {
             all: DashMap::new(),
-            places: Arc::new(Places::new(MAX_LISTENERS, MAX_OF_ONE_CALLER)),
+            most,
+            places: Arc::new(Places::new(most, of_one_caller)),
             strangers: Arc::new(Places::new(MAX_STRANGERS, MAX_OF_ONE_ADDRESS)),
             sent: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
         }
     }
-}
 
-impl Listeners {
+    /// How many there may be.
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
     /// A place for somebody; `None` when there are too many, or too many of this caller. Where everybody may call, nobody is
     /// told from anybody else.
     pub fn admit(self: &Arc<Self>, id: Uuid, door: Door, origin: Origin, since: DateTime<Utc>) -> Option<Place> {
@@ -200,24 +202,24 @@ mod tests {
 
     #[test]
     fn one_caller_cannot_take_all_the_places_of_listeners() {
-        let listeners = Arc::<Listeners>::default();
+        let listeners = Arc::new(Listeners::new(20, 5));
         let mut ada = fill(&listeners, &caller("token:ada", Method::Token));
-        assert_eq!(ada.len(), MAX_OF_ONE_CALLER);
+        assert_eq!(ada.len(), 5);
         let bob = fill(&listeners, &caller("token:bob", Method::Token));
-        assert_eq!(bob.len(), MAX_OF_ONE_CALLER, "another one has as many");
+        assert_eq!(bob.len(), 5, "another one has as many");
         ada.pop();
         assert_eq!(fill(&listeners, &caller("token:ada", Method::Token)).len(), 1);
     }
 
     #[test]
     fn where_everybody_may_call_there_are_as_many_as_there_is_room_for() {
-        let listeners = Arc::<Listeners>::default();
-        assert_eq!(fill(&listeners, &caller("anonymous", Method::Open)).len(), MAX_LISTENERS);
+        let listeners = Arc::new(Listeners::new(20, 5));
+        assert_eq!(fill(&listeners, &caller("anonymous", Method::Open)).len(), 20);
     }
 
     #[test]
     fn one_address_cannot_take_all_the_places_of_those_who_did_not_speak_yet() {
-        let listeners = Listeners::default();
+        let listeners = Listeners::new(20, 5);
         let fill = |address: &str| -> Vec<Held> {
             std::iter::from_fn(|| listeners.admit_stranger(address.parse().ok())).collect()
         };

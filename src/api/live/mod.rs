@@ -4,7 +4,7 @@ mod broadcaster;
 mod listeners;
 
 pub use broadcaster::{Broadcaster, Frame, Recent};
-pub use listeners::{Door, Listener, Listeners, MAX_LISTENERS, Place, Watched};
+pub use listeners::{Door, Listener, Listeners, Place, Watched};
 
 use std::time::Duration;
 
