@@ -23,9 +23,11 @@ class Redis:
         self.tcp = socket.create_connection((host, int(port)), timeout=10)
         self.file = self.tcp.makefile("rb")
 
-    def subscribe(self, *channels):
-        words = ["SUBSCRIBE", *channels]
+    def send(self, *words):
         self.tcp.sendall(f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words))
+
+    def subscribe(self, *channels):
+        self.send("SUBSCRIBE", *channels)
         for channel in channels:
             assert self.read()[:2] == [b"subscribe", channel.encode()]
 

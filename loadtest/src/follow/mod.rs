@@ -1,6 +1,7 @@
 //! Followers of a monitor: its live stream, its Redis stream and channels, its metrics, its process. They note what
 //! arrives and when; they judge nothing.
 
+mod firsts;
 mod live;
 mod metrics;
 mod process;
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use crate::clock::{WallMs, wall_ms};
 use crate::judge::{Received, Record};
 
+pub use firsts::FirstChecks;
 pub use live::follow_live;
 pub use metrics::{follow_metrics, read_metrics};
 pub use process::{Usage, follow_process, usage_of};

@@ -133,7 +133,7 @@ mod tests {
         let id = "0190b5a0-0000-7000-8000-000000000002";
         let json = format!(
             r#"{{"event_id":"{id}","event_type":"CLUSTER_UPDATED","source":"cluster-registry","cluster_id":"{id}",
-            "timestamp":"2026-01-31T09:16:29.265Z","sequence":3,"position":17,"payload":{{}}}}"#
+            "timestamp":"2026-01-31T09:16:29.265Z","sequence":3,"position":17,"payload":{{"generation":2}}}}"#
         );
         note_message("p:cluster", &format!("p:cluster:{id}"), &json, &arrivals);
         assert_eq!(arrivals.misshapen.len(), 0);

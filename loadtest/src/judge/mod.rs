@@ -7,6 +7,7 @@ pub mod numbers;
 pub mod record;
 #[cfg(test)]
 mod sample;
+pub mod writes;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,6 +18,7 @@ use crate::spokes::Truth;
 pub use course::Cadence;
 pub use numbers::percentile;
 pub use record::{Change, Misshapen, Received, Record, Shown};
+pub use writes::{Kept, Write};
 
 /// Findings told in words, at most.
 const TOLD: usize = 40;
@@ -42,6 +44,10 @@ pub struct Evidence {
     pub log_is_whole: bool,
     /// States in the API at the end, by name.
     pub final_states: HashMap<String, Shown>,
+    /// Clusters in the API at the end, by id.
+    pub kept: HashMap<String, Kept>,
+    /// What callers wrote, and how they were answered.
+    pub writes: Vec<Write>,
     /// Arrivals on the live stream.
     pub live: Vec<Received>,
     /// Arrivals from the Redis stream, where there is one.
@@ -106,6 +112,7 @@ pub fn judge(evidence: &Evidence) -> Verdict {
     evidence.misshapen.iter().chain(&log_chain.told).for_each(|one| verdict.find(|| one.clone()));
     judge_courses(evidence, &mut verdict);
     judge_deliveries(evidence, &mut verdict);
+    judge_writes(evidence, &mut verdict);
     judge_doubt(evidence, &mut verdict);
     verdict
 }
@@ -268,6 +275,20 @@ fn judge_deliveries(evidence: &Evidence, verdict: &mut Verdict) {
             |record: &Record| record.cluster_id != NIL && taken.get(record.event_id.as_str()).is_some_and(&listening);
         put_delivery(verdict, "channel", &delivery::compare(&evidence.log, channel, due));
     }
+}
+
+fn judge_writes(evidence: &Evidence, verdict: &mut Verdict) {
+    let account = writes::inspect(&evidence.writes, &evidence.log, evidence.stream.as_deref(), &evidence.kept);
+    verdict.count("writes_acknowledged", account.acknowledged);
+    verdict.count("writes_lost", account.lost);
+    if evidence.stream.is_some() {
+        verdict.count("writes_lost_on_stream", account.lost_on_stream);
+    }
+    verdict.count("writes_repeated", account.repeated);
+    verdict.count("writes_not_kept", account.not_kept);
+    verdict.count("writes_in_doubt", account.in_doubt);
+    verdict.count("writes_in_doubt_told", account.in_doubt_told);
+    account.told.iter().for_each(|one| verdict.find(|| one.clone()));
 }
 
 /// The cluster id of events about the whole fleet.

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::writes::Kept;
 use crate::clock::WallMs;
 use crate::spokes::State;
 
@@ -54,6 +55,8 @@ pub struct Record {
     pub position: i64,
     /// The change of state it tells of, if it does.
     pub change: Option<Change>,
+    /// The cluster as a write left it, if the event tells of one.
+    pub written: Option<Kept>,
     /// The envelope as it came, for comparing.
     pub digest: u64,
 }
@@ -113,6 +116,10 @@ impl Record {
             "CLUSTER_STATUS_CHANGED" => Some(change(&envelope.payload)?),
             _ => None,
         };
+        let written = match envelope.event_type.as_str() {
+            "CLUSTER_UPDATED" => Some(written(&envelope.payload)?),
+            _ => None,
+        };
         Ok(Record {
             event_id: envelope.event_id.to_string(),
             event_type: envelope.event_type,
@@ -121,6 +128,7 @@ impl Record {
             sequence: envelope.sequence,
             position: envelope.position,
             change,
+            written,
             digest: digest(json),
         })
     }
@@ -132,6 +140,13 @@ fn change(payload: &serde_json::Map<String, serde_json::Value>) -> Result<Change
     let cluster = field("cluster_name").as_str().unwrap_or_default().to_owned();
     let why = field("message").as_str().or(field("reason").as_str()).unwrap_or_default().to_owned();
     Ok(Change { cluster, old: state("old_state")?, new: state("new_state")?, why })
+}
+
+fn written(payload: &serde_json::Map<String, serde_json::Value>) -> Result<Kept, Misshapen> {
+    let display_name = payload.get("display_name").and_then(|name| name.as_str()).map(str::to_owned);
+    let generation = payload.get("generation").and_then(serde_json::Value::as_i64);
+    let generation = generation.ok_or_else(|| Misshapen("an update has no generation".to_owned()))?;
+    Ok(Kept { display_name, generation })
 }
 
 /// FNV-1a of the value, so that key order and spaces do not count.
@@ -156,6 +171,15 @@ mod tests {
         assert_eq!((record.sequence, record.position), (3, 17));
         let change = record.change.unwrap();
         assert_eq!((change.cluster.as_str(), change.old, change.new), ("hub-00001", Shown::Online, Shown::Offline));
+    }
+
+    #[test]
+    fn an_update_is_read_with_what_it_left() {
+        let event = EVENT.replace("CLUSTER_STATUS_CHANGED", "CLUSTER_UPDATED");
+        assert!(Record::parse(&event).is_err(), "an update without a generation");
+        let event = event.replace("\"payload\":{", "\"payload\":{\"generation\":4,\"display_name\":\"Paris\",");
+        let kept = Kept { display_name: Some("Paris".to_owned()), generation: 4 };
+        assert_eq!(Record::parse(&event).unwrap().written, Some(kept));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub fn record(cluster: &str, sequence: i64) -> Record {
         sequence,
         position: sequence,
         change: None,
+        written: None,
         digest: sequence.unsigned_abs(),
     }
 }

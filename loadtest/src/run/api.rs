@@ -1,6 +1,5 @@
 //! The monitor's API as the harness uses it: register, list, read the log.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::Http;
-use crate::judge::{Record, Shown};
+use crate::judge::{Kept, Record, Shown};
 use crate::spokes::Registration;
 
 /// Clusters of one import.
@@ -49,29 +48,49 @@ async fn import(http: &Http, batch: &[Registration]) -> anyhow::Result<Vec<Strin
     bail!("a cluster was not registered: {refused}")
 }
 
-/// State by name of every cluster.
-pub async fn states(http: &Http) -> anyhow::Result<HashMap<String, Shown>> {
+/// A cluster as a list shows it.
+#[derive(Debug, Deserialize)]
+pub struct Listed {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    display_name: Option<String>,
+    generation: i64,
+    status: Status,
+}
+
+#[derive(Debug, Deserialize)]
+struct Status {
+    state: Shown,
+}
+
+impl Listed {
+    /// Its state.
+    pub fn state(&self) -> Shown {
+        self.status.state
+    }
+
+    /// What writes left of it.
+    pub fn kept(&self) -> Kept {
+        Kept { display_name: self.display_name.clone(), generation: self.generation }
+    }
+}
+
+/// Every cluster.
+pub async fn clusters(http: &Http) -> anyhow::Result<Vec<Listed>> {
     #[derive(Deserialize)]
     struct Page {
-        items: Vec<Item>,
+        items: Vec<Listed>,
         #[serde(rename = "continue")]
         next: Option<String>,
     }
-    #[derive(Deserialize)]
-    struct Item {
-        name: String,
-        status: Status,
-    }
-    #[derive(Deserialize)]
-    struct Status {
-        state: Shown,
-    }
-    let mut states = HashMap::new();
+    let mut clusters = Vec::new();
     let mut path = "/api/v1/clusters?limit=100".to_owned();
     loop {
         let page: Page = http.get(&path).await?;
-        states.extend(page.items.into_iter().map(|item| (item.name, item.status.state)));
-        let Some(next) = page.next else { return Ok(states) };
+        clusters.extend(page.items);
+        let Some(next) = page.next else { return Ok(clusters) };
         path = format!("/api/v1/clusters?limit=100&continue={next}");
     }
 }

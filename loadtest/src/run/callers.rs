@@ -17,6 +17,8 @@ use crate::http::{Http, HttpError};
 use crate::scenario::CallersPart;
 use crate::spokes::Registration;
 
+use super::written::Written;
+
 /// One answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Call {
@@ -26,6 +28,13 @@ pub struct Call {
     pub seconds: f64,
     /// Its status; 0 for none.
     pub status: u16,
+}
+
+impl Call {
+    /// Was it answered with 2xx?
+    pub fn is_well(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
 }
 
 /// Notes of every kind of call.
@@ -39,6 +48,8 @@ pub struct Calls {
     pub writes: Notes<Call>,
     /// Registrations and removals.
     pub churn: Notes<Call>,
+    /// What was written, and how it was answered.
+    pub written: Written,
     /// Bytes that listeners of the live stream received.
     pub heard: Arc<AtomicU64>,
 }
@@ -61,16 +72,22 @@ const CHURN_LIFE: Duration = Duration::from_secs(2);
 pub fn start(part: &CallersPart, http: &Http, known: &Known, calls: &Calls) -> JoinSet<()> {
     let mut set = JoinSet::new();
     for worker in 0..WORKERS {
-        let caller = Caller { http: http.patient_for(Duration::from_secs(10)), known: known.clone(), worker };
-        for (kind, per_second, notes) in [
-            (Kind::Get, part.gets_per_second, &calls.gets),
-            (Kind::List, part.lists_per_second, &calls.lists),
-            (Kind::Write, part.writes_per_second, &calls.writes),
-            (Kind::Churn, part.churn_per_second, &calls.churn),
+        let caller = Caller {
+            http: http.patient_for(Duration::from_secs(10)),
+            known: known.clone(),
+            worker,
+            calls: calls.clone(),
+            run: wall_ms(),
+        };
+        for (kind, per_second) in [
+            (Kind::Get, part.gets_per_second),
+            (Kind::List, part.lists_per_second),
+            (Kind::Write, part.writes_per_second),
+            (Kind::Churn, part.churn_per_second),
         ] {
             if per_second > 0.0 {
                 let every = Duration::from_secs_f64(f64::from(WORKERS) / per_second);
-                set.spawn(caller.clone().call_for_ever(kind, every, notes.clone()));
+                set.spawn(caller.clone().call_for_ever(kind, every));
             }
         }
     }
@@ -85,6 +102,9 @@ struct Caller {
     http: Http,
     known: Known,
     worker: u32,
+    calls: Calls,
+    /// Makes names that no other run writes.
+    run: WallMs,
 }
 
 #[derive(Clone, Copy)]
@@ -99,17 +119,17 @@ const FILTERS: [&str; 4] = ["", "&cluster_type=SPOKE", "&environment=PRODUCTION"
 
 impl Caller {
     /// Calls at a fixed pace; what was missed is not made up for.
-    async fn call_for_ever(self, kind: Kind, every: Duration, notes: Notes<Call>) {
+    async fn call_for_ever(self, kind: Kind, every: Duration) {
         sleep(every * self.worker / WORKERS).await;
         let mut beat = interval(every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         for nth in 0.. {
             beat.tick().await;
             match kind {
-                Kind::Get => notes.push(self.get(nth).await),
-                Kind::List => notes.push(self.list(nth).await),
-                Kind::Write => notes.push(self.write(nth).await),
-                Kind::Churn => self.churn(nth, &notes).await,
+                Kind::Get => self.calls.gets.push(self.get(nth).await),
+                Kind::List => self.calls.lists.push(self.list(nth).await),
+                Kind::Write => self.calls.writes.push(self.write(nth).await),
+                Kind::Churn => self.churn(nth).await,
             }
         }
     }
@@ -125,24 +145,38 @@ impl Caller {
         timed(&self.http, Method::GET, &path, Bytes::new()).await.0
     }
 
+    /// Gives a cluster a name that nobody else gives.
     async fn write(&self, nth: usize) -> Call {
-        let body = json!({ "display_name": format!("Renamed {} {nth}", self.worker) }).to_string();
-        timed(&self.http, Method::PUT, &format!("/api/v1/clusters/{}", self.id(nth)), body.into()).await.0
+        let (id, name) = (self.id(nth), format!("Renamed {} {} {nth}", self.run, self.worker));
+        let body = json!({ "display_name": name }).to_string();
+        let number = self.calls.written.begin(id, "CLUSTER_UPDATED", Some(name));
+        let (call, answer) = timed(&self.http, Method::PUT, &format!("/api/v1/clusters/{id}"), body.into()).await;
+        if call.is_well() {
+            // An answer without a generation is no proof of anything: none of the log's events has this one.
+            let generation = json_of(&answer)["generation"].as_i64().unwrap_or(-1);
+            self.calls.written.acknowledge(number, Some(generation));
+        }
+        call
     }
 
     /// Registers a cluster, and removes it a while later.
-    async fn churn(&self, nth: usize, notes: &Notes<Call>) {
+    async fn churn(&self, nth: usize) {
         let Some(sample) = self.known.sample.get(nth % self.known.sample.len().max(1)) else { return };
         let name = format!("churn-{}-{nth}", self.worker);
         let body = serde_json::to_vec(&Registration { name, ..sample.clone() }).unwrap_or_default();
         let (call, answer) = timed(&self.http, Method::POST, "/api/v1/clusters", body.into()).await;
-        notes.push(call);
-        let made: Option<serde_json::Value> = serde_json::from_slice(&answer).ok();
-        let Some(id) = made.and_then(|made| made["id"].as_str().map(str::to_owned)) else { return };
-        let (http, notes) = (self.http.clone(), notes.clone());
+        self.calls.churn.push(call);
+        let Some(id) = json_of(&answer)["id"].as_str().filter(|_| call.is_well()).map(str::to_owned) else { return };
+        self.calls.written.registered([&id]);
+        let (http, calls) = (self.http.clone(), self.calls.clone());
         tokio::spawn(async move {
             sleep(CHURN_LIFE).await;
-            notes.push(timed(&http, Method::DELETE, &format!("/api/v1/clusters/{id}"), Bytes::new()).await.0);
+            let number = calls.written.begin(&id, "CLUSTER_DELETED", None);
+            let call = timed(&http, Method::DELETE, &format!("/api/v1/clusters/{id}"), Bytes::new()).await.0;
+            if call.is_well() {
+                calls.written.acknowledge(number, None);
+            }
+            calls.churn.push(call);
         });
     }
 
@@ -150,6 +184,10 @@ impl Caller {
         let spread = nth.wrapping_mul(7_919).wrapping_add(self.worker as usize * 1_237);
         self.known.ids.get(spread % self.known.ids.len().max(1)).map_or("", String::as_str)
     }
+}
+
+fn json_of(answer: &Bytes) -> serde_json::Value {
+    serde_json::from_slice(answer).unwrap_or_default()
 }
 
 async fn timed(http: &Http, method: Method, path: &str, body: Bytes) -> (Call, Bytes) {

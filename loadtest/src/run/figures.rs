@@ -123,28 +123,11 @@ impl Measured<'_> {
         put("ready_max_seconds", most(&diary.ready_seconds));
         put("end_max_seconds", most(&diary.end_seconds));
         put("bad_exits", Some(diary.bad_exits as f64));
-        let checked = diary.last_start.map(|start| self.all_checked(start).unwrap_or(f64::MAX));
-        put("all_checked_after_restart_seconds", checked);
         let of_redis = diary.outages.iter().filter(|outage| outage.of == Part::Redis);
         let drains: Vec<(f64, f64)> = of_redis.filter_map(|outage| self.drain(outage.to)).collect();
         put("drain_max_seconds", most(&drains.iter().map(|(seconds, _)| *seconds).collect::<Vec<_>>()));
         let rates = drains.iter().filter(|(_, waiting)| *waiting >= 100.0).map(|(seconds, waiting)| waiting / seconds);
         put("drain_events_per_second", rates.reduce(f64::min));
-        let last = diary.outages.iter().map(|outage| outage.to).max();
-        if let (Some(last), Some(end)) = (last, self.readings.last()) {
-            let work = self.work((last + 30_000, end.at));
-            put(
-                "check_rate_share_after_outages",
-                (work.seconds > 5.0).then_some(work.checks / work.seconds / self.nominal_rate),
-            );
-        }
-    }
-
-    /// Seconds from a start of the monitor until a reading shows every cluster checked since.
-    fn all_checked(&self, start: WallMs) -> Option<f64> {
-        let all = |reading: &&Reading| reading.checked_since(start as f64 / 1_000.0) >= self.clusters;
-        let first = self.readings.iter().filter(|reading| reading.at > start).find(all)?;
-        Some((first.at - start) as f64 / 1_000.0)
     }
 
     /// Seconds from the end of an outage until nothing waits, and how much waited.
@@ -241,7 +224,7 @@ fn of_the_database(outages: &[Done]) -> impl Iterator<Item = &Done> {
 /// How long after each return of the database a write went well again, in seconds: the longest of them.
 pub fn put_writes_again(figures: &mut Figures, writes: &[Call], outages: &[Done]) {
     let again = |outage: &Done| {
-        let well = writes.iter().filter(|call| call.at >= outage.to && (200..300).contains(&call.status));
+        let well = writes.iter().filter(|call| call.at >= outage.to && call.is_well());
         well.map(|call| (call.at - outage.to) as f64 / 1_000.0 + call.seconds).reduce(f64::min)
     };
     let longest = of_the_database(outages).map(|outage| again(outage).unwrap_or(f64::MAX)).reduce(f64::max);
@@ -323,15 +306,6 @@ mod tests {
         let figures = figures(&readings, &[], &diary);
         assert_eq!((figures["drain_max_seconds"], figures["drain_events_per_second"]), (2.0, 300.0));
         assert_eq!(figures["events_waiting_max"], 600.0);
-    }
-
-    #[test]
-    fn every_cluster_is_checked_again_after_a_start() {
-        let checked = |at, last_checks: &[f64]| Reading { last_checks: last_checks.to_vec(), ..reading(at, 1.0) };
-        let readings = [checked(1_000, &[0.5; 10]), checked(3_000, &[0.9, 2.5]), checked(5_000, &[4.0; 10])];
-        let diary = Diary { last_start: Some(2_000), ..Diary::default() };
-        assert_eq!(figures(&readings, &[], &diary)["all_checked_after_restart_seconds"], 3.0);
-        assert_eq!(figures(&readings[..2], &[], &diary)["all_checked_after_restart_seconds"], f64::MAX);
     }
 
     #[test]

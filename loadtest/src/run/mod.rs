@@ -5,8 +5,11 @@ mod callers;
 mod figures;
 mod outages;
 mod progress;
+mod recovery;
+mod restart;
 mod script;
 mod stand;
+mod written;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,7 +22,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::{WallMs, wall_ms};
 use crate::follow::{
-    Arrivals, Notes, Usage, follow_channels, follow_live, follow_metrics, follow_process, follow_stream, read_metrics,
+    Arrivals, FirstChecks, Notes, Usage, follow_channels, follow_live, follow_metrics, follow_process, follow_stream,
+    read_metrics,
 };
 use crate::http::Http;
 use crate::judge::{Evidence, judge};
@@ -32,6 +36,7 @@ use callers::{Call, Calls, Known};
 use figures::Measured;
 use outages::{Diary, Signs, carry_out};
 use progress::Progress;
+use recovery::Nominal;
 use stand::Stand;
 
 pub use outages::Done;
@@ -80,6 +85,7 @@ struct Run<'a> {
     subscribed: Notes<(WallMs, WallMs)>,
     readings: Notes<Reading>,
     usages: Notes<Usage>,
+    firsts: FirstChecks,
     calls: Calls,
     figures: BTreeMap<String, f64>,
     began: WallMs,
@@ -96,6 +102,7 @@ impl<'a> Run<'a> {
             subscribed: Notes::default(),
             readings: Notes::default(),
             usages: Notes::default(),
+            firsts: FirstChecks::default(),
             calls: Calls::default(),
             figures: BTreeMap::new(),
             began: wall_ms(),
@@ -114,12 +121,12 @@ impl<'a> Run<'a> {
         let log_from = if attached { api::log_end(stand.monitor.http()).await? } else { 0 };
         let (consumer_away, away) = watch::channel(false);
         let (pid, follows_pid) = watch::channel(stand.monitor.pid());
-        let signs = Signs { pid, consumer_away, begun: Notes::default() };
+        let signs = Signs { pid, consumer_away, firsts: self.firsts.clone(), begun: Notes::default() };
         let followers = self.follow(&stand, log_from, away, follows_pid);
         let known = self.register(&stand).await?;
-        let mut still = vec![read_metrics(stand.monitor.http()).await?];
+        let mut still = vec![read_metrics(stand.monitor.http(), &self.firsts).await?];
         self.progress.pass("still", Duration::from_secs_f64(scenario.time.still_seconds), String::new).await;
-        still.push(read_metrics(stand.monitor.http()).await?);
+        still.push(read_metrics(stand.monitor.http(), &self.firsts).await?);
 
         let mut diary = Diary { up: vec![(up_since, WallMs::MAX / 2)], ..Diary::default() };
         let served = stand.swarm.served().await?;
@@ -134,6 +141,9 @@ impl<'a> Run<'a> {
         let measured = self.measured(&stand, (play_from, play_to), &still, &readings, &usages);
         self.figures.extend(measured.figures(&diary));
         self.put_calls(&diary);
+        self.put_starts(&stand, play_from, &diary).await?;
+        let nominal = self.nominal(&stand);
+        recovery::put_pace_after_outages(&mut self.figures, &diary.outages, &readings, nominal);
         drop(stand);
         let verdict = tokio::task::spawn_blocking(move || judge(&evidence)).await?;
         self.figures.extend(verdict.figures.clone());
@@ -167,6 +177,10 @@ impl<'a> Run<'a> {
         let bar = self.progress.bar("register", fleet.len() as u64);
         let ids = api::register(http, &fleet, |more| bar.inc(more as u64)).await?;
         bar.finish_and_clear();
+        // A fleetbeat that ran before may have had them.
+        if self.options.programs.attach.is_none() {
+            self.calls.written.registered(&ids);
+        }
         self.put("registered_seconds", begin.elapsed().as_secs_f64());
         let patience = Duration::from_secs_f64(self.scenario().time.warm_up_seconds);
         let checked = self.all_checked(http, fleet.len(), 0.0, patience).await;
@@ -179,7 +193,7 @@ impl<'a> Run<'a> {
     async fn all_checked(&self, http: &Http, clusters: usize, after_seconds: f64, patience: Duration) -> Option<()> {
         let (begin, bar) = (Instant::now(), self.progress.bar("checked", clusters as u64));
         while begin.elapsed() < patience {
-            if let Ok(reading) = read_metrics(http).await {
+            if let Ok(reading) = read_metrics(http, &self.firsts).await {
                 let checked = reading.checked_since(after_seconds);
                 self.readings.push(reading);
                 bar.set_position(checked as u64);
@@ -202,9 +216,10 @@ impl<'a> Run<'a> {
         self.put("script_changes", script.changes.len() as f64);
         let http = stand.monitor.http().clone();
         let every = Duration::from_secs_f64(scenario.time.scrape_seconds);
-        self.readings.push(read_metrics(&http).await.context("the monitor has no metrics")?);
+        let first = read_metrics(&http, &self.firsts).await.context("the monitor has no metrics")?;
+        self.readings.push(first);
         let mut followers = JoinSet::new();
-        followers.spawn(follow_metrics(http.clone(), every, self.readings.clone()));
+        followers.spawn(follow_metrics(http.clone(), every, self.readings.clone(), self.firsts.clone()));
         let callers = callers::start(&scenario.callers, &http, known, &self.calls);
         stand.swarm.play(&script).await?;
         let outages = plan(&scenario.outages, scenario.cycles.as_ref(), scenario.fleet.seed);
@@ -216,7 +231,7 @@ impl<'a> Run<'a> {
         carried?;
         drop(callers);
         drop(followers);
-        if let Ok(last) = read_metrics(&http).await {
+        if let Ok(last) = read_metrics(&http, &self.firsts).await {
             self.readings.push(last);
         }
         Ok(())
@@ -237,13 +252,14 @@ impl<'a> Run<'a> {
             self.all_checked(&http, stand.swarm.spokes().len(), last_start as f64 / 1_000.0, patience).await;
         }
         let mut followers = JoinSet::new();
-        followers.spawn(follow_metrics(http.clone(), Duration::from_secs(2), self.readings.clone()));
+        let every = Duration::from_secs(2);
+        followers.spawn(follow_metrics(http.clone(), every, self.readings.clone(), self.firsts.clone()));
         let time = Duration::from_secs_f64(self.scenario().time.settle_seconds);
         self.progress.pass("settle", time, || format!("{} events live", self.live.events.len())).await;
         drop(followers);
         let begin = Instant::now();
         while begin.elapsed() < DRAIN {
-            let reading = read_metrics(&http).await?;
+            let reading = read_metrics(&http, &self.firsts).await?;
             let open = |name: &str| reading.plain.get(name).copied().unwrap_or(0.0);
             let left = open("fleetbeat_events_waiting") + open("fleetbeat_events_unsaved");
             self.readings.push(reading);
@@ -275,7 +291,7 @@ impl<'a> Run<'a> {
         let redis = stand.redis_address().is_some();
         let up = diary.up.iter().map(|(from, to)| (*from, (*to).min(end))).collect();
         let name = |spoke: &Spoke| (spoke.name.clone(), script::cadence(scenario, spoke.cluster_type));
-        let at_end = api::states(http).await?;
+        let at_end = api::clusters(http).await?;
         self.put("clusters", stand.swarm.spokes().len() as f64);
         Ok(Evidence {
             expect: scenario.expect,
@@ -287,7 +303,9 @@ impl<'a> Run<'a> {
             // Newer events than the collected arrivals could hold are no evidence.
             log: log.into_iter().filter(|record| record.at <= end).collect(),
             log_is_whole: log_from == 0,
-            final_states: at_end,
+            final_states: at_end.iter().map(|one| (one.name.clone(), one.state())).collect(),
+            kept: at_end.iter().map(|one| (one.id.clone(), one.kept())).collect(),
+            writes: self.calls.written.take(),
             live,
             stream: redis.then(|| self.stream.events.take()),
             channel: redis.then(|| self.channel.events.take()),
@@ -314,9 +332,33 @@ impl<'a> Run<'a> {
             readings,
             usages,
             clusters: spokes.len(),
-            nominal_rate: spokes.iter().map(|spoke| 1.0 / period(spoke.cluster_type)).sum(),
+            nominal_rate: self.nominal(stand).rate,
             periods: ClusterType::ALL.into_iter().map(|kind| (word(kind), period(kind))).collect(),
         }
+    }
+
+    fn nominal(&self, stand: &Stand) -> Nominal {
+        let periods = || stand.swarm.spokes().iter().map(|spoke| self.scenario().cadence(spoke.cluster_type).0);
+        Nominal {
+            rate: periods().map(|period| 1_000.0 / period as f64).sum(),
+            longest_period: periods().max().unwrap_or(1),
+        }
+    }
+
+    /// What starts did to the fleet: the first one, and the last again.
+    async fn put_starts(&mut self, stand: &Stand, play_from: WallMs, diary: &Diary) -> anyhow::Result<()> {
+        let accepted = stand.swarm.pace().await?;
+        let scenario = self.scenario();
+        let period = |spoke: &Spoke| scenario.cadence(spoke.cluster_type).0 as f64 / 1_000.0;
+        let spokes = stand.swarm.spokes();
+        let even = spokes.iter().map(|spoke| spoke.endpoints.len() as f64 / period(spoke)).sum();
+        let start = diary.last_started();
+        restart::put_connects(&mut self.figures, &accepted, even, (self.began, play_from), start);
+        if let Some(start) = start {
+            let periods = spokes.iter().map(|spoke| (spoke.name.clone(), period(spoke))).collect();
+            restart::put_first_checks(&mut self.figures, &self.firsts.take(), &periods, start);
+        }
+        Ok(())
     }
 
     fn put(&mut self, name: &str, value: f64) {
@@ -331,7 +373,7 @@ impl<'a> Run<'a> {
     }
 
     fn put_calls(&mut self, diary: &Diary) {
-        let well = |call: &Call| (200..300).contains(&call.status);
+        let well = Call::is_well;
         let gets = self.calls.gets.take();
         figures::put_calls(&mut self.figures, "get", &gets, well);
         figures::put_outage_share(&mut self.figures, "get", &gets, &diary.outages);

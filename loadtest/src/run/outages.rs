@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::stand::Stand;
 use crate::clock::{WallMs, wall_ms};
-use crate::follow::Notes;
+use crate::follow::{FirstChecks, Notes};
 use crate::scenario::{Harm, Outage, Part};
 
 /// What happened to the servers.
@@ -28,6 +28,8 @@ pub struct Diary {
     pub restarted: Option<WallMs>,
     /// When the monitor was last started again.
     pub last_start: Option<WallMs>,
+    /// When it was ready after that.
+    pub last_ready: Option<WallMs>,
 }
 
 /// An outage that is over.
@@ -50,6 +52,8 @@ pub struct Signs {
     pub pid: watch::Sender<Option<u32>>,
     /// Is the consumer away?
     pub consumer_away: watch::Sender<bool>,
+    /// First checks after the monitor was started again.
+    pub firsts: FirstChecks,
     /// Outages begun so far.
     pub begun: Notes<String>,
 }
@@ -128,9 +132,11 @@ async fn end(stand: &mut Stand, harm: Harm, of: Part, signs: &Signs, diary: &mut
             let at = wall_ms();
             diary.restarted.get_or_insert(at);
             diary.last_start = Some(at);
+            signs.firsts.begin(at as f64 / 1_000.0);
             let ready = stand.monitor.start_again().await?;
             signs.pid.send_replace(stand.monitor.pid());
             diary.ready_seconds.push(ready.as_secs_f64());
+            diary.last_ready = Some(wall_ms());
             diary.up.push((wall_ms(), WallMs::MAX / 2));
         }
         (Part::Redis, _) => stand.redis()?.start_again().await?,

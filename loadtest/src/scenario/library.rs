@@ -40,6 +40,7 @@ library![
     "kill9-loop",
     "redis-killed",
     "redis-stopped",
+    "redis-hour",
     "redis-blackholed",
     "postgres-killed",
     "postgres-stopped",

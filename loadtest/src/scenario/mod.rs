@@ -13,7 +13,7 @@ use crate::spokes::{Behaviour, ClusterType, Scope, Selector};
 
 pub use library::{LIBRARY, Named, find};
 pub use limit::{Limit, LimitError};
-pub use outage::{Cycles, Harm, Outage, Part, plan};
+pub use outage::{Cycles, Harm, Outage, Part, Rest, plan};
 
 /// A scenario.
 #[derive(Clone, Debug, Deserialize)]

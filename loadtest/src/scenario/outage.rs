@@ -59,6 +59,27 @@ pub struct Cycles {
     pub gap_seconds: (f64, f64),
     /// Shortest and longest outage, in seconds.
     pub for_seconds: (f64, f64),
+    /// Longer pauses now and then, in which what an outage left behind can be measured.
+    #[serde(default)]
+    pub rest: Option<Rest>,
+}
+
+/// Pauses between random outages.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rest {
+    /// After every so many outages.
+    pub every: usize,
+    /// The pause after such a one, at least, in seconds.
+    pub seconds: f64,
+}
+
+impl Cycles {
+    /// The shortest pause before the outage with this number, counted from 0.
+    fn pause_before(&self, nth: usize) -> f64 {
+        let rest = self.rest.filter(|rest| nth > 0 && nth.is_multiple_of(rest.every));
+        rest.map_or(0.0, |rest| rest.seconds)
+    }
 }
 
 /// Every outage of a play, in order.
@@ -66,11 +87,11 @@ pub fn plan(outages: &[Outage], cycles: Option<&Cycles>, seed: u64) -> Vec<Outag
     let mut all = outages.to_vec();
     let mut dice = Dice::new(seed, 0xFA17);
     let mut at = 0.0;
-    for _ in 0..cycles.map_or(0, |cycles| cycles.count) {
+    for nth in 0..cycles.map_or(0, |cycles| cycles.count) {
         let Some((cycles, (harm, of))) = cycles.and_then(|cycles| Some((cycles, *dice.pick(&cycles.of)?))) else {
             break;
         };
-        at += between(&mut dice, cycles.gap_seconds);
+        at += between(&mut dice, cycles.gap_seconds).max(cycles.pause_before(nth));
         let for_seconds = between(&mut dice, cycles.for_seconds);
         all.push(Outage { at_seconds: at, harm, of, for_seconds });
         at += for_seconds;
@@ -94,6 +115,7 @@ mod tests {
             of: vec![(Harm::Kill, Part::Redis), (Harm::Stop, Part::Postgresql)],
             gap_seconds: (1.0, 3.0),
             for_seconds: (0.0, 2.0),
+            rest: None,
         };
         let planned = plan(&[], Some(&cycles), 7);
         assert_eq!(planned.len(), 20);
@@ -104,11 +126,22 @@ mod tests {
         }
     }
 
+    fn every_second_and_a_half(count: usize) -> Cycles {
+        let of = vec![(Harm::Stop, Part::Redis)];
+        Cycles { count, of, gap_seconds: (1.5, 1.5), for_seconds: (0.0, 0.0), rest: None }
+    }
+
+    #[test]
+    fn there_is_a_rest_after_every_so_many_outages() {
+        let cycles = Cycles { rest: Some(Rest { every: 2, seconds: 40.0 }), ..every_second_and_a_half(5) };
+        let at: Vec<f64> = plan(&[], Some(&cycles), 1).iter().map(|outage| outage.at_seconds).collect();
+        assert_eq!(at, [1.5, 3.0, 43.0, 44.5, 84.5]);
+    }
+
     #[test]
     fn given_outages_and_random_ones_come_in_order() {
         let given = Outage { at_seconds: 2.0, harm: Harm::Kill, of: Part::Fleetbeat, for_seconds: 0.5 };
-        let cycles =
-            Cycles { count: 3, of: vec![(Harm::Stop, Part::Redis)], gap_seconds: (1.5, 1.5), for_seconds: (0.0, 0.0) };
+        let cycles = every_second_and_a_half(3);
         let at: Vec<f64> = plan(&[given], Some(&cycles), 1).iter().map(|outage| outage.at_seconds).collect();
         assert_eq!(at, [1.5, 2.0, 3.0, 4.5]);
     }

@@ -41,8 +41,18 @@ fn is_wanted(line: &str) -> bool {
 impl Reading {
     /// Reads the text of one answer.
     pub fn of(text: &str, at: WallMs, took_seconds: f64) -> Self {
+        Self::noting(text, at, took_seconds, |_, _| ())
+    }
+
+    /// Reads the text of one answer, and hands out every cluster's name with the time of its last check on the way.
+    pub fn noting(text: &str, at: WallMs, took_seconds: f64, mut checked: impl FnMut(&str, f64)) -> Self {
         let mut reading = Self { at, took_seconds, bytes: text.len(), ..Self::default() };
-        text.lines().filter(|line| is_wanted(line)).filter_map(parse).for_each(|sample| reading.take(&sample));
+        for sample in text.lines().filter(|line| is_wanted(line)).filter_map(parse) {
+            if sample.name == LAST_CHECK {
+                checked(sample.label("cluster").unwrap_or_default(), sample.value);
+            }
+            reading.take(&sample);
+        }
         reading.last_checks.sort_by(f64::total_cmp);
         reading
     }
@@ -114,7 +124,9 @@ fleetbeat_cluster_last_check_timestamp_seconds{cluster=\"a\"} 100
 
     #[test]
     fn a_reading_holds_checks_gauges_lateness_and_last_checks() {
-        let reading = Reading::of(TEXT, 1, 0.01);
+        let mut noted = Vec::new();
+        let reading = Reading::noting(TEXT, 1, 0.01, |name, at| noted.push((name.to_owned(), at)));
+        assert_eq!(noted, [("b".to_owned(), 200.5), ("a".to_owned(), 100.0)]);
         assert_eq!((reading.checks["healthy"], reading.all_checks()), (15.0, 18.0));
         assert_eq!(reading.plain["fleetbeat_events_waiting"], 7.0);
         assert_eq!(reading.last_checks, [100.0, 200.5]);

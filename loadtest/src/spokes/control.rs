@@ -56,6 +56,7 @@ fn router(fleet: FleetHandle) -> Router {
         .route("/truth", get(truth))
         .route("/script", post(post_script))
         .route("/stats", get(stats))
+        .route("/pace", get(pace))
         .route("/stop", post(stop))
         .layer(DefaultBodyLimit::max(BODY_MAX_BYTES))
         .with_state(fleet)
@@ -278,6 +279,10 @@ async fn stats(State(fleet): State<FleetHandle>) -> Json<Value> {
         "served": fleet.served(),
         "last_request_ms": last,
     }))
+}
+
+async fn pace(State(fleet): State<FleetHandle>) -> Json<BTreeMap<i64, u64>> {
+    Json(fleet.pace())
 }
 
 async fn stop(State(fleet): State<FleetHandle>) -> Json<Value> {

@@ -14,7 +14,7 @@ use super::behaviour::{Behaviour, Opening};
 use super::clock::Clock;
 use super::connection;
 use super::role::Role;
-use super::stats::{Counters, Descriptors};
+use super::stats::{Counters, Descriptors, Pace};
 use super::tls::SpokeTls;
 
 const BACKLOG: u32 = 1_024;
@@ -33,6 +33,7 @@ pub(super) struct Door {
     pub clock: Clock,
     pub descriptors: Arc<Descriptors>,
     pub counters: Counters,
+    pub pace: Arc<Pace>,
 }
 
 /// Behave like this from now on, and say when it is done.
@@ -85,6 +86,7 @@ async fn next(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
 
 fn admit(door: &Arc<Door>, orders: &watch::Sender<Behaviour>, tcp: TcpStream) {
     door.counters.accepted.fetch_add(1, Relaxed);
+    door.pace.accepted();
     let Some(descriptor) = door.descriptors.take() else {
         door.counters.turned_away.fetch_add(1, Relaxed);
         return;

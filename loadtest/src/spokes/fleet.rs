@@ -19,7 +19,7 @@ use super::options::FleetOptions;
 use super::role::{Role, Scope};
 use super::select::Selector;
 use super::spoke::{RegistrationFile, Spoke};
-use super::stats::{Descriptors, Served, raise_descriptor_limit};
+use super::stats::{Descriptors, Pace, Served, raise_descriptor_limit};
 use super::tls::{Authority, SpokeTls};
 use super::truth::{Truth, TruthLog};
 
@@ -59,6 +59,7 @@ struct Core {
     authority: Arc<Authority>,
     truth: TruthLog,
     clock: Clock,
+    pace: Arc<Pace>,
     runtime: Handle,
     stopped: watch::Sender<bool>,
 }
@@ -186,6 +187,11 @@ impl FleetHandle {
         total(self.0.doors.iter().flatten())
     }
 
+    /// Connections accepted, by the second of the epoch; seconds without any are left out.
+    pub fn pace(&self) -> BTreeMap<i64, u64> {
+        self.0.pace.read()
+    }
+
     /// What one spoke has served, role by role.
     pub fn served_by(&self, spoke: &str) -> Option<BTreeMap<Role, Served>> {
         let at = *self.0.by_name.get(spoke)?;
@@ -240,7 +246,8 @@ impl Core {
         let descriptors = descriptor_budget(&spokes, options)?;
         let authority = Arc::new(Authority::new()?);
         let truth = TruthLog::create(options.truth_file.as_deref()).map_err(FleetError::Truth)?;
-        let opening = Opening { options, authority: &authority, descriptors, clock: Clock::start() };
+        let (clock, pace) = (Clock::start(), Arc::default());
+        let opening = Opening { options, authority: &authority, descriptors, clock, pace: Arc::clone(&pace) };
         let mut doors = Vec::with_capacity(spokes.len());
         let mut live = Vec::with_capacity(spokes.len());
         for spoke in &mut spokes {
@@ -255,7 +262,8 @@ impl Core {
             doors,
             live: Mutex::new(Some(live)),
             changes: tokio::sync::Mutex::new(()),
-            clock: opening.clock,
+            clock,
+            pace,
             authority,
             truth,
             runtime: Handle::current(),
@@ -336,6 +344,7 @@ struct Opening<'a> {
     authority: &'a Arc<Authority>,
     descriptors: Arc<Descriptors>,
     clock: Clock,
+    pace: Arc<Pace>,
 }
 
 type Opened = (Vec<Arc<Door>>, Vec<mpsc::UnboundedSender<Command>>);
@@ -360,6 +369,7 @@ impl Opening<'_> {
                 clock: self.clock,
                 descriptors: Arc::clone(&self.descriptors),
                 counters: Default::default(),
+                pace: Arc::clone(&self.pace),
             });
             opened.1.push(attend(&door, listener));
             opened.0.push(door);

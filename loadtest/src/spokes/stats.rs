@@ -1,10 +1,14 @@
 //! Counting what the spokes serve, and staying within the descriptors of the process.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
+
+use super::clock::Clock;
 
 /// Counters of one server.
 #[derive(Debug, Default)]
@@ -72,6 +76,20 @@ impl std::ops::AddAssign for Served {
         self.with_credentials += other.with_credentials;
         self.last_request_ms = self.last_request_ms.max(other.last_request_ms);
         self.turned_away += other.turned_away;
+    }
+}
+
+/// Connections accepted by a whole fleet, by the second of the epoch; seconds without any are left out.
+#[derive(Debug, Default)]
+pub(super) struct Pace(Mutex<BTreeMap<i64, u64>>);
+
+impl Pace {
+    pub fn accepted(&self) {
+        *self.0.lock().entry(Clock::wall().timestamp()).or_default() += 1;
+    }
+
+    pub fn read(&self) -> BTreeMap<i64, u64> {
+        self.0.lock().clone()
     }
 }
 

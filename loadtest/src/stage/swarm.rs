@@ -1,5 +1,6 @@
 //! The simulated spokes of a run, in as many processes as their descriptors need.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -143,6 +144,20 @@ impl Swarm {
         for slice in &self.slices {
             let stats: serde_json::Value = slice.control.get("/stats").await?;
             sum += serde_json::from_value(stats["served"].clone())?;
+        }
+        Ok(sum)
+    }
+
+    /// Connections they accepted, all together, by the second of the epoch.
+    ///
+    /// # Errors
+    /// When a process does not answer.
+    pub async fn pace(&self) -> anyhow::Result<BTreeMap<i64, u64>> {
+        let mut sum = BTreeMap::new();
+        for slice in &self.slices {
+            for (second, accepted) in slice.control.get::<BTreeMap<i64, u64>>("/pace").await? {
+                *sum.entry(second).or_default() += accepted;
+            }
         }
         Ok(sum)
     }
