@@ -1,11 +1,12 @@
 //! What the outside costs: the text of `/metrics` for 10,000 clusters, and the store's batches and reads.
 //!
-//! SQLite is always measured; PostgreSQL where `FLEETBEAT_BENCH_DATABASE_URL` names an empty database.
+//! SQLite, and PostgreSQL: the empty database that `FLEETBEAT_BENCH_DATABASE_URL` names, else one of a server that is started for it, as
+//! Debian sets one up (user `postgres` when run by root); without its programs it is left out.
 
 use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use criterion::Criterion;
+use criterion::{BatchSize, Criterion};
 use fleetbeat::{
     exposition::Collector,
     store::{Place, Store, StoreOptions, open},
@@ -19,9 +20,12 @@ use fleetbeat_actors::{
     rollup::{Rollup, window_start},
     testing::{clusters, instant},
 };
+use fleetbeat_loadtest::stage::{Disk, Postgres, Scratch};
 use tokio::runtime::Runtime;
 
 const BATCH: usize = 1_000;
+/// What a large fleet changes at once.
+const FLUSH: usize = 10_000;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args().sample_size(10);
@@ -31,9 +35,18 @@ fn main() {
     stores(&mut criterion, &runtime, Place::File(directory.path().join("bench.db")));
     match std::env::var("FLEETBEAT_BENCH_DATABASE_URL") {
         Ok(url) => stores(&mut criterion, &runtime, Place::Server(url.into())),
-        Err(_) => println!("postgresql: skipped, FLEETBEAT_BENCH_DATABASE_URL is not set"),
+        Err(_) => own_server(&mut criterion, &runtime),
     }
     criterion.final_summary();
+}
+
+/// Measures a server of its own, which waits for its disk.
+fn own_server(criterion: &mut Criterion, runtime: &Runtime) {
+    let scratch = Scratch::new().expect("a temporary directory");
+    match runtime.block_on(Postgres::start(&scratch, Disk::Synced)) {
+        Ok(server) => stores(criterion, runtime, Place::Server(server.url().into())),
+        Err(error) => println!("postgresql: SKIPPED: {error:#}"),
+    }
 }
 
 fn wall(second: i64) -> DateTime<Utc> {
@@ -67,33 +80,46 @@ fn metrics(criterion: &mut Criterion) {
 
 fn stores(criterion: &mut Criterion, runtime: &Runtime, place: Place) {
     let store = runtime.block_on(open(&StoreOptions::new(place))).expect("an empty database");
-    let fleet = clusters(BATCH);
-    runtime.block_on(register(&*store, &fleet));
+    let all = clusters(FLUSH);
+    all.chunks(BATCH)
+        .zip((1..).step_by(BATCH))
+        .for_each(|(some, from)| runtime.block_on(register(&*store, some, from)));
+    let fleet = &all[..BATCH];
     let name = store.backend();
     let mut version = 1;
     criterion.bench_function(&format!("{name}/batch of 1,000 statuses and rollups"), |bench| {
         bench.iter(|| {
             version += 1;
-            runtime.block_on(store.record(&batch(&fleet, version))).expect("written");
+            runtime.block_on(store.record(&batch(fleet, version))).expect("written");
         });
+    });
+    criterion.bench_function(&format!("{name}/one flush of 10,000 statuses"), |bench| {
+        bench.iter_batched(
+            || {
+                version += 1;
+                Batch { rollups: Vec::new(), ..batch(&all, version) }
+            },
+            |flush| runtime.block_on(store.record(&flush)).expect("written"),
+            BatchSize::PerIteration,
+        );
     });
     criterion.bench_function(&format!("{name}/1,000 events of the outbox"), |bench| {
         bench.iter(|| runtime.block_on(store.events_after(0, 1_000)).expect("read").len());
     });
-    criterion.bench_function(&format!("{name}/the fleet of 1,000 fetched"), |bench| {
+    criterion.bench_function(&format!("{name}/the fleet of 10,000 fetched"), |bench| {
         bench.iter(|| runtime.block_on(store.fetch(None)).expect("read").len());
     });
     runtime.block_on(store.close());
 }
 
-async fn register(store: &dyn Store, fleet: &[Arc<Cluster>]) {
+async fn register(store: &dyn Store, fleet: &[Arc<Cluster>], from: i64) {
     let rows: Vec<_> = fleet.iter().map(|cluster| (Arc::clone(cluster), Status::unknown(wall(0)))).collect();
     let event = |(cluster, position): (&Arc<Cluster>, i64)| {
         let payload = serde_json::json!({"cluster_id": cluster.id, "name": cluster.name});
         let draft = EventDraft::new(EventType::ClusterRegistered, cluster.id, wall(0), payload);
         Arc::new(Event::place(draft, position, 1))
     };
-    let events: Vec<_> = fleet.iter().zip(1..).map(event).collect();
+    let events: Vec<_> = fleet.iter().zip(from..).map(event).collect();
     store.insert(&rows, &events, &[]).await.expect("registered");
 }
 

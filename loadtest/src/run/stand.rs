@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use serde_json::Value;
 
 use crate::scenario::{Database, Part, Scenario};
-use crate::stage::{Monitor, MonitorOptions, Postgres, Proxy, Redis, Running, Scratch, Swarm, SwarmOptions};
+use crate::stage::{Disk, Monitor, MonitorOptions, Postgres, Proxy, Redis, Running, Scratch, Swarm, SwarmOptions};
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Stand {
             return Ok(Self { monitor, swarm, proxy: None, redis: None, postgres: None, _scratch: scratch });
         }
         let postgres = match scenario.monitor.database {
-            Database::Postgresql => Some(Postgres::start(&scratch).await?),
+            Database::Postgresql => Some(Postgres::start(&scratch, Disk::Left).await?),
             Database::Sqlite => None,
         };
         let redis = if scenario.monitor.redis { Some(Redis::start(&scratch).await?) } else { None };

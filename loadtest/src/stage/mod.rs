@@ -9,7 +9,7 @@ mod redis;
 mod swarm;
 
 pub use monitor::{Monitor, MonitorOptions};
-pub use postgres::Postgres;
+pub use postgres::{Disk, Postgres};
 pub use process::{Running, Scratch, free_port};
 pub use proxy::Proxy;
 pub use redis::Redis;

@@ -12,19 +12,36 @@ use super::process::{Running, Scratch, free_port};
 
 const USER: &str = "postgres";
 const STARTS_WITHIN: Duration = Duration::from_secs(40);
-/// `fsync=off`: a killed server loses nothing by it, a killed machine would.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 5] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    "fsync=off",
     "max_connections=100",
     "dynamic_shared_memory_type=mmap",
     "log_min_messages=warning",
 ];
 
+/// What a server does with what it has committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Leaves it to the system: a killed server loses nothing by it, a killed machine would.
+    Left,
+    /// Waits until the disk has it.
+    Synced,
+}
+
+impl Disk {
+    fn setting(self) -> &'static str {
+        match self {
+            Self::Left => "fsync=off",
+            Self::Synced => "fsync=on",
+        }
+    }
+}
+
 /// A PostgreSQL server.
 pub struct Postgres {
     port: u16,
+    disk: Disk,
     folder: PathBuf,
     running: Running,
 }
@@ -34,12 +51,12 @@ impl Postgres {
     ///
     /// # Errors
     /// When PostgreSQL's programs are not there or the server does not answer.
-    pub async fn start(scratch: &Scratch) -> anyhow::Result<Self> {
+    pub async fn start(scratch: &Scratch, disk: Disk) -> anyhow::Result<Self> {
         let folder = scratch.folder("postgresql", Some(USER))?;
         initialise(&folder)?;
         let port = free_port()?;
-        let running = spawn(&folder, port)?;
-        let mut postgres = Self { port, folder, running };
+        let running = spawn(&folder, port, disk)?;
+        let mut postgres = Self { port, disk, folder, running };
         postgres.answers().await?;
         Ok(postgres)
     }
@@ -60,7 +77,7 @@ impl Postgres {
     /// As [`Postgres::start`].
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
         self.running.kill();
-        self.running = spawn(&self.folder, self.port)?;
+        self.running = spawn(&self.folder, self.port, self.disk)?;
         self.answers().await
     }
 
@@ -100,10 +117,10 @@ fn initialise(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn spawn(folder: &Path, port: u16) -> anyhow::Result<Running> {
+fn spawn(folder: &Path, port: u16, disk: Disk) -> anyhow::Result<Running> {
     Running::start(&program("postgres"), Some(USER), &folder.join("log"), |command| {
         command.arg("-D").arg(folder.join("data")).current_dir("/").arg("-c").arg(format!("port={port}"));
-        SETTINGS.iter().for_each(|setting| {
+        SETTINGS.iter().chain([&disk.setting()]).for_each(|setting| {
             command.args(["-c", setting]);
         });
     })
