@@ -1,10 +1,12 @@
 //! A small HTTP client for JSON APIs on this machine: kept connections, a deadline for everything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -19,8 +21,20 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub struct Http {
     base: String,
+    token: Option<Arc<str>>,
     client: Client<HttpConnector, Full<Bytes>>,
     patience: Duration,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// All of its body.
+    pub body: Bytes,
+    /// When to come again, if it says so.
+    pub retry_after: Option<Duration>,
 }
 
 /// A request without a useful answer.
@@ -55,12 +69,28 @@ impl Http {
     pub fn new(base: &str) -> Self {
         let mut builder = Client::builder(TokioExecutor::new());
         builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(20));
-        Self { base: base.trim_end_matches('/').to_owned(), client: builder.build_http(), patience: PATIENCE }
+        Self {
+            base: base.trim_end_matches('/').to_owned(),
+            token: None,
+            client: builder.build_http(),
+            patience: PATIENCE,
+        }
     }
 
     /// The same with another longest wait.
     pub fn patient_for(&self, patience: Duration) -> Self {
         Self { patience, ..self.clone() }
+    }
+
+    /// The same, saying who it is.
+    #[must_use]
+    pub fn with_token(self, token: Option<&str>) -> Self {
+        Self { token: token.map(Arc::from), ..self }
+    }
+
+    /// What it says who it is with.
+    pub fn token(&self) -> Option<&str> {
+        self.token.as_deref()
     }
 
     /// The URL of the server.
@@ -83,6 +113,9 @@ impl Http {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
         let sent = self.client.request(request.body(Full::new(body))?);
         match timeout(self.patience, sent).await {
             Ok(answer) => answer.map_err(|error| HttpError::Network(path.to_owned(), chain(&error))),
@@ -102,6 +135,22 @@ impl Http {
             let body = answer.into_body().collect().await;
             let body = body.map_err(|error| HttpError::Network(path.to_owned(), chain(&error)))?;
             Ok((status, body.to_bytes()))
+        };
+        timeout(self.patience, whole).await.unwrap_or_else(|_| Err(HttpError::Late(path.to_owned())))
+    }
+
+    /// A posted document with its whole answer, whatever its status, and when to come again if it says so.
+    ///
+    /// # Errors
+    /// When there is no whole answer in time.
+    pub async fn post(&self, path: &str, body: Bytes) -> Result<Answer, HttpError> {
+        let whole = async {
+            let answer = self.open(Method::POST, path, &[("content-type", "application/json")], body).await?;
+            let status = answer.status();
+            let after = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let body = answer.into_body().collect().await;
+            let body = body.map_err(|error| HttpError::Network(path.to_owned(), chain(&error)))?.to_bytes();
+            Ok(Answer { status, body, retry_after: after.map(Duration::from_secs) })
         };
         timeout(self.patience, whole).await.unwrap_or_else(|_| Err(HttpError::Late(path.to_owned())))
     }

@@ -28,10 +28,10 @@ pub struct RunArguments {
     #[arg(long)]
     attach: Option<String>,
     /// So many times as many clusters and callers
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     scale: Option<f64>,
     /// Play for so many minutes; outages and troubles keep their place in the play, random outages their pace
-    #[arg(long)]
+    #[arg(long, value_parser = positive)]
     minutes: Option<f64>,
     /// The short form of the scenario
     #[arg(long)]
@@ -42,6 +42,12 @@ pub struct RunArguments {
     /// Show no bars
     #[arg(long)]
     quiet: bool,
+}
+
+/// A number above 0.
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("`{text}` is no number above 0"))
 }
 
 /// Flags of `scenarios`.
@@ -125,4 +131,17 @@ fn options(arguments: &RunArguments) -> anyhow::Result<RunOptions> {
         attach: arguments.attach.clone(),
     };
     Ok(RunOptions { name, scenario, programs, progress: !arguments.quiet && stderr().is_terminal() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_or_less_is_no_scale() {
+        assert_eq!(positive("0.5"), Ok(0.5));
+        for text in ["0", "-1", "nan", "inf", "half"] {
+            assert!(positive(text).is_err(), "{text}");
+        }
+    }
 }

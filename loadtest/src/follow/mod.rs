@@ -1,6 +1,7 @@
 //! Followers of a monitor: its live stream, its Redis stream and channels, its metrics, its process. They note what
 //! arrives and when; they judge nothing.
 
+mod door;
 mod firsts;
 mod live;
 mod metrics;
@@ -14,6 +15,7 @@ use parking_lot::Mutex;
 use crate::clock::{WallMs, wall_ms};
 use crate::judge::{Received, Record};
 
+pub use door::{Door, Heard, Line, hear, sleep_then_read};
 pub use firsts::FirstChecks;
 pub use live::follow_live;
 pub use metrics::{follow_metrics, read_metrics};

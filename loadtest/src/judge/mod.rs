@@ -3,6 +3,7 @@
 pub mod chain;
 pub mod course;
 pub mod delivery;
+pub mod heard;
 pub mod numbers;
 pub mod record;
 #[cfg(test)]

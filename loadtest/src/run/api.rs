@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use hyper::Method;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -13,37 +13,61 @@ use crate::spokes::Registration;
 
 /// Clusters of one import.
 const BATCH: usize = 500;
-/// How often an import is sent that the monitor could not store as a whole, and the pause before the next time.
+/// How often an import is sent that the monitor could not store as a whole, and the pause before the next time where it names none.
 const TRIES: u32 = 30;
 const PAUSE: Duration = Duration::from_secs(1);
+/// A monitor that asks for a longer pause is asked again after this one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest wait for one import: on a busy disk a large one takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Registers the fleet; returns every cluster's id, in order.
-pub async fn register(http: &Http, fleet: &[Registration], mut done: impl FnMut(usize)) -> anyhow::Result<Vec<String>> {
-    let mut ids = Vec::with_capacity(fleet.len());
-    for batch in fleet.chunks(BATCH) {
-        ids.extend(import(http, batch).await?);
-        done(batch.len());
-    }
-    Ok(ids)
+/// A fleet that is registered.
+#[derive(Debug, Default)]
+pub struct Registered {
+    /// Every cluster's id, in order.
+    pub ids: Vec<String>,
+    /// Imports that had to be sent again.
+    pub repeated: u32,
 }
 
-/// Imports until all are there: a busy store may have taken only some.
-async fn import(http: &Http, batch: &[Registration]) -> anyhow::Result<Vec<String>> {
-    let body = json!({ "clusters": batch });
+/// Registers the fleet, batch by batch.
+pub async fn register(http: &Http, fleet: &[Registration], mut done: impl FnMut(usize)) -> anyhow::Result<Registered> {
+    let http = http.patient_for(PATIENCE);
+    let mut registered = Registered::default();
+    for batch in fleet.chunks(BATCH) {
+        registered.ids.extend(import(&http, batch, &mut registered.repeated).await?);
+        done(batch.len());
+    }
+    Ok(registered)
+}
+
+/// Imports until all are there: a busy store may have taken only some, or none and said when to come again.
+async fn import(http: &Http, batch: &[Registration], repeated: &mut u32) -> anyhow::Result<Vec<String>> {
+    let body = Bytes::from(json!({ "clusters": batch }).to_string());
     let mut refused = String::new();
     for _ in 0..TRIES {
-        match http.json::<Value>(Method::POST, "/api/v1/clusters:import", Some(&body)).await {
-            Ok(answer) => {
+        let pause = match http.post("/api/v1/clusters:import", body.clone()).await {
+            Ok(answer) if answer.status.is_success() => {
+                let answer: Value = serde_json::from_slice(&answer.body).context("an import was answered no JSON")?;
                 let items = answer["items"].as_array().context("an import has no items")?;
                 let ids = items.iter().map(|item| item["id"].as_str().map(str::to_owned).ok_or(item));
                 match ids.collect::<Result<_, _>>() {
                     Ok(ids) => return Ok(ids),
                     Err(item) => refused = item.to_string(),
                 }
+                PAUSE
             }
-            Err(error) => refused = format!("{error:#}"),
-        }
-        tokio::time::sleep(PAUSE).await;
+            Ok(answer) => {
+                refused = format!("{}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                answer.retry_after.unwrap_or(PAUSE).min(LONGEST_PAUSE)
+            }
+            Err(error) => {
+                refused = format!("{error:#}");
+                PAUSE
+            }
+        };
+        *repeated += 1;
+        tokio::time::sleep(pause).await;
     }
     bail!("a cluster was not registered: {refused}")
 }
@@ -125,4 +149,33 @@ pub async fn log(http: &Http, after: i64) -> anyhow::Result<(Vec<Record>, Vec<St
 /// The last position of the log.
 pub async fn log_end(http: &Http) -> anyhow::Result<i64> {
     Ok(log(http, 0).await?.0.last().map_or(0, |record| record.position))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use axum::http::StatusCode;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_import_that_is_refused_is_sent_again_when_the_monitor_said() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let http = Http::new(&format!("http://{}", listener.local_addr().unwrap()));
+        let asked = Arc::new(AtomicU32::new(0));
+        let answer = move || {
+            let first = asked.fetch_add(1, Ordering::Relaxed) == 0;
+            let busy = (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "2")], "busy");
+            let taken = (StatusCode::OK, [("x", "y")], r#"{"items":[{"id":"a"}]}"#);
+            async move { if first { busy } else { taken } }
+        };
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+        let (begin, mut repeated) = (Instant::now(), 0);
+        assert_eq!(import(&http, &[], &mut repeated).await.unwrap(), ["a"]);
+        assert!(begin.elapsed() >= Duration::from_secs(2));
+        assert_eq!(repeated, 1);
+    }
 }

@@ -50,6 +50,7 @@ impl Measured<'_> {
             }
         };
         put("checks", Some(work.checks));
+        put("checks_not_run", Some(self.not_run()));
         put("checks_per_second", Some(work.checks / work.seconds));
         put("check_rate_share", Some(work.checks / work.seconds / self.nominal_rate));
         if !self.usages.is_empty() {
@@ -72,6 +73,8 @@ impl Measured<'_> {
         self.put_neighbours(&mut put);
         let readings = || self.readings.iter().filter(|reading| inside(reading.at));
         let plain = |name: &str| readings().filter_map(|reading| reading.plain.get(name)).copied().collect::<Vec<_>>();
+        let kept = self.playing().into_iter().filter_map(|reading| reading.permits.get("kept_connections")).last();
+        put("kept_connections_end", kept.copied());
         put("events_waiting_max", most(&mut plain("fleetbeat_events_waiting").into_iter()));
         put("events_unsaved_max", most(&mut plain("fleetbeat_events_unsaved").into_iter()));
         put("events_waiting_end", plain("fleetbeat_events_waiting").last().copied());
@@ -153,6 +156,12 @@ impl Measured<'_> {
         work
     }
 
+    /// Checks of the play that were due and not made.
+    fn not_run(&self) -> f64 {
+        let counts: Vec<f64> = self.playing().into_iter().map(Reading::checks_not_run).collect();
+        counts.windows(2).map(|pair| if pair[1] >= pair[0] { pair[1] - pair[0] } else { pair[1] }).sum()
+    }
+
     /// CPU time in a stretch of time, interpolated between the looks at its ends.
     fn cpu_seconds(&self, (from, to): (WallMs, WallMs)) -> f64 {
         let mut sum = 0.0;
@@ -202,6 +211,15 @@ pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: im
     figures.insert(format!("{name}_calls"), calls.len() as f64);
     let unexpected = calls.iter().filter(|call| !expected(call)).count();
     figures.insert(format!("{name}_unexpected"), unexpected as f64);
+}
+
+/// Calls answered well per second, from when the first was due to the last answer.
+pub fn put_rate(figures: &mut Figures, name: &str, calls: &[Call]) {
+    let ends = |call: &Call| call.at as f64 / 1_000.0 + call.seconds;
+    let begin = calls.iter().map(|call| call.at).min();
+    let Some((begin, end)) = begin.zip(calls.iter().map(ends).reduce(f64::max)) else { return };
+    let well = calls.iter().filter(|call| call.is_well()).count();
+    figures.insert(format!("{name}_per_second"), well as f64 / (end - begin as f64 / 1_000.0).max(0.001));
 }
 
 /// A percentile below this is as good as any: what a busy machine does to it tells nothing about an outage.
@@ -282,6 +300,32 @@ mod tests {
         );
         assert_eq!((figures["cpu_ms_per_1000_checks"], figures["cpu_percent"]), (500.0, 5.0));
         assert_eq!((figures["rss_mib"], figures["rss_growth_mib"], figures["rss_kib_per_cluster"]), (4.0, 2.0, 409.6));
+    }
+
+    #[test]
+    fn a_check_that_was_not_made_is_no_check() {
+        let not_run = |at, made, not_run| {
+            let mut reading = reading(at, made);
+            reading.checks.insert("not_run".to_owned(), not_run);
+            reading
+        };
+        let readings = [not_run(0, 50.0, 7.0), not_run(5_000, 50.0, 507.0), not_run(10_000, 550.0, 1_007.0)];
+        let usages = [usage(0, 1, 1.0, 1), usage(10_000, 1, 2.0, 1)];
+        let figures = figures(&readings, &usages, &Diary::default());
+        assert_eq!((figures["checks"], figures["checks_not_run"], figures["check_rate_share"]), (500.0, 1_000.0, 0.5));
+        assert_eq!(figures["cpu_ms_per_1000_checks"], 2_000.0);
+    }
+
+    #[test]
+    fn the_pace_of_calls_is_what_was_answered_well() {
+        let calls: Vec<Call> = (0..100)
+            .map(|nth| Call { at: 1_000 + nth * 10, seconds: 0.01, status: if nth < 90 { 200 } else { 503 } })
+            .collect();
+        let mut figures = Figures::new();
+        put_rate(&mut figures, "gets", &calls);
+        assert!((figures["gets_per_second"] - 90.0).abs() < 1e-6, "{figures:?}");
+        put_rate(&mut figures, "lists", &[]);
+        assert!(!figures.contains_key("lists_per_second"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod api;
 mod callers;
 mod figures;
+mod listening;
 mod outages;
 mod progress;
 mod recovery;
@@ -34,6 +35,7 @@ use crate::spokes::{ClusterType, Served, Spoke};
 
 use callers::{Call, Calls, Known};
 use figures::Measured;
+use listening::Listening;
 use outages::{Diary, Signs, carry_out};
 use progress::Progress;
 use recovery::Nominal;
@@ -131,11 +133,12 @@ impl<'a> Run<'a> {
         let mut diary = Diary { up: vec![(up_since, WallMs::MAX / 2)], ..Diary::default() };
         let served = stand.swarm.served().await?;
         let play_from = wall_ms();
-        self.play(&mut stand, &known, &signs, &mut diary).await?;
+        let listening = self.play(&mut stand, &known, &signs, &mut diary).await?;
         let play_to = wall_ms();
         self.settle(&mut stand, &diary).await?;
         self.put_served(served, stand.swarm.served().await?);
         let evidence = self.collect(&stand, log_from, play_from, &diary).await?;
+        listening.judge(&evidence.log, &mut self.figures).await;
         drop(followers);
         let (usages, readings) = (self.usages.take(), self.readings.take());
         let measured = self.measured(&stand, (play_from, play_to), &still, &readings, &usages);
@@ -175,8 +178,10 @@ impl<'a> Run<'a> {
         let fleet = stand.swarm.registrations().await?;
         let (begin, http) = (Instant::now(), stand.monitor.http());
         let bar = self.progress.bar("register", fleet.len() as u64);
-        let ids = api::register(http, &fleet, |more| bar.inc(more as u64)).await?;
+        let registered = api::register(http, &fleet, |more| bar.inc(more as u64)).await?;
+        let ids = registered.ids;
         bar.finish_and_clear();
+        self.put("registrations_repeated", registered.repeated as f64);
         // A fleetbeat that ran before may have had them.
         if self.options.programs.attach.is_none() {
             self.calls.written.registered(&ids);
@@ -210,8 +215,16 @@ impl<'a> Run<'a> {
     }
 
     /// Plays the troubles, carries out the outages, and lets callers call.
-    async fn play(&mut self, stand: &mut Stand, known: &Known, signs: &Signs, diary: &mut Diary) -> anyhow::Result<()> {
+    async fn play(
+        &mut self,
+        stand: &mut Stand,
+        known: &Known,
+        signs: &Signs,
+        diary: &mut Diary,
+    ) -> anyhow::Result<Listening> {
         let scenario = self.scenario();
+        let time = Duration::from_secs_f64(scenario.time.play_seconds);
+        let listening = Listening::begin(&scenario.callers, stand.monitor.http(), time).await;
         let script = script::compose(scenario, stand.swarm.spokes());
         self.put("script_changes", script.changes.len() as f64);
         let http = stand.monitor.http().clone();
@@ -223,18 +236,17 @@ impl<'a> Run<'a> {
         let callers = callers::start(&scenario.callers, &http, known, &self.calls);
         stand.swarm.play(&script).await?;
         let outages = plan(&scenario.outages, scenario.cycles.as_ref(), scenario.fleet.seed);
-        let time = Duration::from_secs_f64(scenario.time.play_seconds);
         let (_, carried) = tokio::join!(
             self.progress.pass("play", time, || self.message(signs)),
             carry_out(stand, &outages, signs, diary)
         );
         carried?;
-        drop(callers);
+        callers.finish().await;
         drop(followers);
         if let Ok(last) = read_metrics(&http, &self.firsts).await {
             self.readings.push(last);
         }
-        Ok(())
+        Ok(listening)
     }
 
     fn message(&self, signs: &Signs) -> String {
@@ -368,21 +380,28 @@ impl<'a> Run<'a> {
     fn put_served(&mut self, before: Served, after: Served) {
         self.put("handshakes", (after.handshakes - before.handshakes) as f64);
         self.put("resumed_handshakes", (after.resumed - before.resumed) as f64);
+        if after.handshakes > before.handshakes {
+            let share = (after.resumed - before.resumed) as f64 / (after.handshakes - before.handshakes) as f64;
+            self.put("resumed_share", share);
+        }
         self.put("requests", (after.requests - before.requests) as f64);
         self.put("spokes_out_of_descriptors", after.turned_away as f64);
     }
 
     fn put_calls(&mut self, diary: &Diary) {
         let well = Call::is_well;
-        let gets = self.calls.gets.take();
+        let (gets, lists) = (self.calls.gets.take(), self.calls.lists.take());
+        let (writes, churn) = (self.calls.writes.take(), self.calls.churn.take());
         figures::put_calls(&mut self.figures, "get", &gets, well);
         figures::put_outage_share(&mut self.figures, "get", &gets, &diary.outages);
-        figures::put_calls(&mut self.figures, "list", &self.calls.lists.take(), well);
-        let writes = self.calls.writes.take();
+        figures::put_calls(&mut self.figures, "list", &lists, well);
         figures::put_calls(&mut self.figures, "write", &writes, |call| {
             well(call) || call.status == 503 && figures::may_be_refused(call.at, &diary.outages)
         });
         figures::put_writes_again(&mut self.figures, &writes, &diary.outages);
-        figures::put_calls(&mut self.figures, "churn", &self.calls.churn.take(), well);
+        figures::put_calls(&mut self.figures, "churn", &churn, well);
+        for (name, calls) in [("gets", &gets), ("lists", &lists), ("writes", &writes), ("churn_calls", &churn)] {
+            figures::put_rate(&mut self.figures, name, calls);
+        }
     }
 }

@@ -19,6 +19,9 @@ macro_rules! library {
 library![
     "steady",
     "cost-5000",
+    "growth-1000",
+    "growth-10000",
+    "many-30000",
     "first-start",
     "restart",
     "single-deaths",
@@ -30,6 +33,7 @@ library![
     "certificate-expiry",
     "churn",
     "api-readers",
+    "listeners",
     "hostile-tenth",
     "hostile-100",
     "hostile-1000",

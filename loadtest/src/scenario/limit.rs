@@ -37,6 +37,12 @@ const SIGNS: [(&str, Relation); 5] = [
 pub struct LimitError(String);
 
 impl Limit {
+    /// The same with a bound so many times as large.
+    #[must_use]
+    pub fn scaled(self, factor: f64) -> Self {
+        Self { bound: self.bound * factor, ..self }
+    }
+
     /// Does the figure keep it? A figure that was not measured does not.
     pub fn kept_by(self, figure: Option<f64>) -> bool {
         let Some(figure) = figure.filter(|figure| !figure.is_nan()) else { return false };

@@ -200,8 +200,12 @@ pub struct CallersPart {
     pub writes_per_second: f64,
     /// Clusters registered and removed again.
     pub churn_per_second: f64,
-    /// Live streams held open besides the harness's own.
+    /// Live streams (server-sent events) held open besides the harness's own; what each hears is judged.
     pub listeners: usize,
+    /// The same over WebSocket.
+    pub websockets: usize,
+    /// WebSockets that read nothing for most of the play: fleetbeat has to drop them and tell them.
+    pub slow_websockets: usize,
 }
 
 /// What the log must say.
@@ -214,6 +218,10 @@ pub enum Expect {
     /// No change of state at all, whatever the spokes do.
     NoChange,
 }
+
+/// Figures whose limits go with the scale.
+const PACES: [&str; 5] =
+    ["clusters", "gets_per_second", "lists_per_second", "writes_per_second", "kept_connections_end"];
 
 fn seeded() -> String {
     "seeded".to_owned()
@@ -255,12 +263,21 @@ impl Scenario {
         serde_json::from_value(whole).map_err(|error| Unreadable(error.to_string()))
     }
 
-    /// A smaller or larger fleet, with as many callers as that makes.
+    /// A smaller or larger fleet, with as many callers as that makes; limits of the fleet's size and of the callers' pace go with it.
     pub fn scale(&mut self, factor: f64) {
         self.fleet.clusters = ((self.fleet.clusters as f64 * factor).round() as usize).max(1);
         self.callers.churn_per_second *= factor;
         self.callers.gets_per_second *= factor;
-        self.callers.listeners = (self.callers.listeners as f64 * factor).round() as usize;
+        self.callers.lists_per_second *= factor;
+        self.callers.writes_per_second *= factor;
+        for (figure, limit) in &mut self.limits {
+            if PACES.contains(&figure.as_str()) {
+                *limit = limit.scaled(factor);
+            }
+        }
+        for count in [&mut self.callers.listeners, &mut self.callers.websockets] {
+            *count = (*count as f64 * factor).round() as usize;
+        }
     }
 
     /// Makes the play so many seconds long, with everything that happens in it at the same place.
@@ -370,6 +387,20 @@ short: {fleet: {clusters: 10}, limits: {lag_p99_seconds: '< 1'}}
         scenario.stretch(120.0);
         let Some(Trouble::Behave(behave)) = scenario.troubles.first() else { panic!("{scenario:?}") };
         assert_eq!((scenario.time.play_seconds, behave.at_seconds), (120.0, 2.0));
+    }
+
+    #[test]
+    fn scaling_takes_every_caller_and_the_limits_of_their_pace_along() {
+        let callers = "callers: {gets_per_second: 200, lists_per_second: 20, writes_per_second: 2, listeners: 10}";
+        let limits = "limits: {gets_per_second: '>= 198', gets_p99_seconds: '<= 0.005'}";
+        let text = format!("{}\n{callers}\n", SMALL.replace("limits: {lost: '<= 0'}", limits));
+        let mut scenario = Scenario::parse(&text, false).unwrap();
+        scenario.scale(0.5);
+        let callers = &scenario.callers;
+        assert_eq!((callers.gets_per_second, callers.lists_per_second, callers.writes_per_second), (100.0, 10.0, 1.0));
+        assert_eq!(callers.listeners, 5);
+        let limits: Vec<String> = scenario.limits.values().map(ToString::to_string).collect();
+        assert_eq!(limits, ["<= 0.005", ">= 99"]);
     }
 
     #[test]

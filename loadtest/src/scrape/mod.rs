@@ -25,6 +25,8 @@ pub struct Reading {
     pub lag: BTreeMap<String, Buckets>,
     /// Duration of API-server probes so far, by cluster type.
     pub durations: BTreeMap<String, Buckets>,
+    /// Permits of the prober that are taken, by kind.
+    pub permits: BTreeMap<String, f64>,
     /// Gauges and counters without labels.
     pub plain: BTreeMap<String, f64>,
     /// When each cluster was last checked, in seconds since the epoch; ascending, unchecked ones left out.
@@ -65,6 +67,10 @@ impl Reading {
             }
             "fleetbeat_schedule_lag_seconds_bucket" => put_bucket(&mut self.lag, sample),
             "fleetbeat_check_duration_seconds_bucket" => put_bucket(&mut self.durations, sample),
+            "fleetbeat_permits_in_use" => {
+                let kind = sample.label("kind").unwrap_or_default();
+                self.permits.insert(kind.to_owned(), sample.value);
+            }
             LAST_CHECK => self.last_checks.push(sample.value),
             name if sample.labels.is_empty() => {
                 self.plain.insert(name.to_owned(), sample.value);
@@ -78,9 +84,14 @@ impl Reading {
         self.last_checks.len() - self.last_checks.partition_point(|at| *at < seconds)
     }
 
-    /// Checks of every outcome so far.
+    /// Checks made so far, whatever they found.
     pub fn all_checks(&self) -> f64 {
-        self.checks.values().sum()
+        self.checks.values().sum::<f64>() - self.checks_not_run()
+    }
+
+    /// Checks so far that were due and not made, for want of a permit or of time.
+    pub fn checks_not_run(&self) -> f64 {
+        self.checks.get("not_run").copied().unwrap_or(0.0)
     }
 
     /// What a histogram saw between an earlier reading and this one, by cluster type. A monitor started in between begins anew.
@@ -115,6 +126,8 @@ mod tests {
 fleetbeat_checks_total{cluster_type=\"HUB\",outcome=\"healthy\",cause=\"\"} 10
 fleetbeat_checks_total{cluster_type=\"HUB\",outcome=\"failed\",cause=\"refused\"} 3
 fleetbeat_checks_total{cluster_type=\"EDGE\",outcome=\"healthy\",cause=\"\"} 5
+fleetbeat_checks_total{cluster_type=\"EDGE\",outcome=\"not_run\",cause=\"no_permit\"} 4
+fleetbeat_permits_in_use{kind=\"kept_connections\"} 12
 fleetbeat_events_waiting 7
 fleetbeat_schedule_lag_seconds_bucket{cluster_type=\"HUB\",le=\"0.01\"} 8
 fleetbeat_schedule_lag_seconds_bucket{cluster_type=\"HUB\",le=\"+Inf\"} 10
@@ -128,6 +141,7 @@ fleetbeat_cluster_last_check_timestamp_seconds{cluster=\"a\"} 100
         let reading = Reading::noting(TEXT, 1, 0.01, |name, at| noted.push((name.to_owned(), at)));
         assert_eq!(noted, [("b".to_owned(), 200.5), ("a".to_owned(), 100.0)]);
         assert_eq!((reading.checks["healthy"], reading.all_checks()), (15.0, 18.0));
+        assert_eq!((reading.checks_not_run(), reading.permits["kept_connections"]), (4.0, 12.0));
         assert_eq!(reading.plain["fleetbeat_events_waiting"], 7.0);
         assert_eq!(reading.last_checks, [100.0, 200.5]);
         assert_eq!([0.0, 100.5, 200.5, 300.0].map(|since| reading.checked_since(since)), [2, 1, 1, 0]);

@@ -1,17 +1,18 @@
-//! Listeners of both doors: how they come in, and what they hear.
+//! One of many listeners, at either door of the live stream: how it comes in, and what it hears. It reads no more of an event than its id,
+//! so that a thousand of them cost little.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use parking_lot::Mutex;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use crate::calls::wall_us;
+use super::Notes;
+use crate::clock::{WallMs, wall_ms};
+use crate::http::Http;
 
 /// Any key will do: the answer to it is not checked.
 const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
@@ -29,26 +30,8 @@ pub enum Door {
     WebSocket,
 }
 
-impl Door {
-    /// As the table names it.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Sse => "SSE",
-            Self::WebSocket => "WebSocket",
-        }
-    }
-}
-
-/// What one listener heard, in order: ids of events and when they came, in microseconds of wall time.
-#[derive(Default)]
-pub struct Heard(pub Mutex<Vec<(Uuid, i64)>>);
-
-impl Heard {
-    /// Was this the newest, or among the newest?
-    pub fn has(&self, event_id: Uuid) -> bool {
-        self.0.lock().iter().rev().take(1_000).any(|(id, _)| *id == event_id)
-    }
-}
+/// What one listener heard, in order: ids of events, and when they came.
+pub type Heard = Notes<(Uuid, WallMs)>;
 
 /// A connection that is listened on.
 pub struct Line {
@@ -58,31 +41,44 @@ pub struct Line {
 
 impl Line {
     /// Comes in; what is answered before the first event is read.
-    pub async fn open(door: Door, address: &str) -> Result<Self> {
-        Self::over(door, TcpStream::connect(address).await?, address).await
+    ///
+    /// # Errors
+    /// When nobody listens, or nobody is let in.
+    pub async fn open(door: Door, http: &Http) -> Result<Self> {
+        let stream = timeout(SOON, TcpStream::connect(address(http)?)).await??;
+        Self::over(door, stream, http).await
     }
 
     /// The same, over a connection that takes in hardly more than is read: with the segments of a real network, small windows.
-    pub async fn open_narrow(door: Door, address: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Line::open`].
+    pub async fn open_narrow(door: Door, http: &Http) -> Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(4 * 1024)?;
         SockRef::from(&socket).set_tcp_mss(1_400)?;
-        Self::over(door, socket.connect(address.parse()?).await?, address).await
+        Self::over(door, timeout(SOON, socket.connect(address(http)?.parse()?)).await??, http).await
     }
 
-    async fn over(door: Door, stream: TcpStream, address: &str) -> Result<Self> {
+    async fn over(door: Door, stream: TcpStream, http: &Http) -> Result<Self> {
         stream.set_nodelay(true)?;
         let stream = match door {
-            Door::Sse => listen(stream, address).await?,
-            Door::WebSocket => subscribe(stream, address).await?,
+            Door::Sse => listen(stream, http).await?,
+            Door::WebSocket => subscribe(stream, http).await?,
         };
         Ok(Self { door, stream })
     }
 }
 
-async fn listen(mut stream: TcpStream, address: &str) -> Result<TcpStream> {
-    let token = std::env::var("FLEETBEAT_TOKEN").map(|token| format!("authorization: Bearer {token}\r\n"));
-    let head = format!("GET /api/v1/events/stream HTTP/1.1\r\nhost: {address}\r\n{}\r\n", token.unwrap_or_default());
+/// Host and port.
+fn address(http: &Http) -> Result<&str> {
+    http.base().strip_prefix("http://").context("listeners speak plain HTTP only")
+}
+
+async fn listen(mut stream: TcpStream, http: &Http) -> Result<TcpStream> {
+    let address = address(http)?;
+    let token = http.token().map_or(String::new(), |token| format!("authorization: Bearer {token}\r\n"));
+    let head = format!("GET /api/v1/events/stream HTTP/1.1\r\nhost: {address}\r\n{token}\r\n");
     stream.write_all(head.as_bytes()).await?;
     let answer = read_until(&mut stream, b": fleetbeat\n\n").await?;
     ensure!(answer.starts_with(b"HTTP/1.1 200"), "refused: {}", String::from_utf8_lossy(&answer));
@@ -90,14 +86,14 @@ async fn listen(mut stream: TcpStream, address: &str) -> Result<TcpStream> {
 }
 
 /// Opens a WebSocket, says who it is, and subscribes to everything; the answers are read before it returns.
-async fn subscribe(mut stream: TcpStream, address: &str) -> Result<TcpStream> {
+async fn subscribe(mut stream: TcpStream, http: &Http) -> Result<TcpStream> {
+    let address = address(http)?;
     let upgrade = "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13";
     let head = format!("GET /ws HTTP/1.1\r\nhost: {address}\r\n{upgrade}\r\n{KEY}\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     let answer = read_until(&mut stream, b"\r\n\r\n").await?;
     ensure!(answer.starts_with(b"HTTP/1.1 101"), "refused: {}", String::from_utf8_lossy(&answer));
-    let token = std::env::var("FLEETBEAT_TOKEN").unwrap_or_default();
-    let auth = serde_json::json!({ "type": "auth", "token": token });
+    let auth = serde_json::json!({ "type": "auth", "token": http.token().unwrap_or_default() });
     stream.write_all(&frame(&auth.to_string())).await?;
     let answer = read_until(&mut stream, b"}").await?;
     ensure!(answer.windows(15).any(|part| part == b"\"authenticated\""), "{}", String::from_utf8_lossy(&answer));
@@ -129,16 +125,16 @@ async fn read_until(stream: &mut TcpStream, end: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Hears until the line ends.
-pub async fn follow(mut line: Line, heard: Arc<Heard>) {
+pub async fn hear(mut line: Line, heard: &Heard) {
     let mut unread = Vec::with_capacity(256 * 1024);
     while let Ok(1..) = line.stream.read_buf(&mut unread).await {
-        let now = wall_us();
+        let now = wall_ms();
         let (taken, ids) = match line.door {
             Door::Sse => of_lines(&unread),
             Door::WebSocket => of_frames(&unread),
         };
         unread.drain(..taken);
-        heard.0.lock().extend(ids.into_iter().map(|id| (id, now)));
+        ids.into_iter().for_each(|id| heard.push((id, now)));
     }
 }
 
@@ -185,6 +181,9 @@ fn id_in(text: &[u8]) -> Option<Uuid> {
 }
 
 /// Reads nothing for a while, then everything: was it told that it is too slow before the line was closed?
+///
+/// # Errors
+/// When the line breaks.
 pub async fn sleep_then_read(mut line: Line, pause: Duration) -> Result<bool> {
     sleep(pause).await;
     let mut all = Vec::new();
@@ -198,4 +197,24 @@ pub async fn sleep_then_read(mut line: Line, pause: Duration) -> Result<bool> {
         }
     }
     Ok(all.windows(13).any(|part| part == b"SLOW_CONSUMER"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "0190b5a0-0000-7000-8000-000000000001";
+
+    #[test]
+    fn events_are_read_from_whole_lines_and_whole_frames_only() {
+        let event = format!("{{\"type\":\"event\",\"event\":{{\"event_id\":\"{ID}\"}}}}");
+        let lines = format!(": fleetbeat\n\nid: 7\ndata: {event}\n\ndata: {{\"event_id\":\"half");
+        let (taken, ids) = of_lines(lines.as_bytes());
+        assert_eq!((&lines[taken..], ids), ("data: {\"event_id\":\"half", vec![ID.parse().unwrap()]));
+
+        let mut frames = [&[0x81, u8::try_from(event.len()).unwrap()], event.as_bytes()].concat();
+        frames.extend([0x81, 2, b'{', b'}', 0x81, 126, 0]);
+        let (taken, ids) = of_frames(&frames);
+        assert_eq!((&frames[taken..], ids), ([0x81, 126, 0].as_slice(), vec![ID.parse().unwrap()]));
+    }
 }
