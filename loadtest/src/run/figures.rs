@@ -209,8 +209,12 @@ pub fn put_calls(figures: &mut Figures, name: &str, calls: &[Call], expected: im
         figures.insert(format!("{name}_{suffix}_seconds"), value);
     }
     figures.insert(format!("{name}_calls"), calls.len() as f64);
-    let unexpected = calls.iter().filter(|call| !expected(call)).count();
-    figures.insert(format!("{name}_unexpected"), unexpected as f64);
+    figures.insert(format!("{name}_unexpected"), 0.0);
+    for call in calls.iter().filter(|call| !expected(call)) {
+        for figure in [format!("{name}_unexpected"), format!("{name}_unexpected_{}", call.status)] {
+            *figures.entry(figure).or_default() += 1.0;
+        }
+    }
 }
 
 /// Calls answered well per second, from when the first was due to the last answer.
@@ -385,6 +389,7 @@ mod tests {
             (figures["get_p50_seconds"], figures["get_max_seconds"], figures["get_unexpected"]),
             (0.1, 0.3, 1.0)
         );
+        assert_eq!(figures["get_unexpected_500"], 1.0);
         put_calls(&mut figures, "none", &[], |_| true);
         assert!(!figures.contains_key("none_calls"));
     }
