@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::io::{IsTerminal, stderr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use fleetbeat_loadtest::run::{Programs, RunOptions, run as run_scenario};
+use fleetbeat_loadtest::report::How;
+use fleetbeat_loadtest::run::{Attached, Programs, RunOptions, run as run_scenario};
 use fleetbeat_loadtest::scenario::{LIBRARY, Scenario, find};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -27,6 +29,15 @@ pub struct RunArguments {
     /// Use the fleetbeat that answers at this URL; it must have been started with the scenario's settings
     #[arg(long)]
     attach: Option<String>,
+    /// With --attach: a file with the token it wants
+    #[arg(long, requires = "attach")]
+    token_file: Option<PathBuf>,
+    /// With --attach: the Redis it publishes to, such as 127.0.0.1:6379; without it nothing of that is judged
+    #[arg(long, requires = "attach")]
+    redis: Option<SocketAddr>,
+    /// With --attach: its process on this machine; without it there are no figures of CPU time and memory
+    #[arg(long, requires = "attach")]
+    pid: Option<u32>,
     /// So many times as many clusters and callers
     #[arg(long, value_parser = positive)]
     scale: Option<f64>,
@@ -90,6 +101,9 @@ pub fn run(arguments: &RunArguments) -> anyhow::Result<()> {
         report.write(folder).with_context(|| format!("cannot write the report into {}", folder.display()))?;
     }
     print!("{}", report.summary());
+    if let Some(why) = &report.broken_off {
+        bail!("`{}` was broken off: {why}", options.name);
+    }
     if report.passed() { Ok(()) } else { bail!("limits of `{}` were missed", options.name) }
 }
 
@@ -120,22 +134,60 @@ fn options(arguments: &RunArguments) -> anyhow::Result<RunOptions> {
         let value = serde_json::from_str(value).unwrap_or_else(|_| value.into());
         scenario.monitor.settings.insert(key.to_owned(), value);
     }
+    let attach = attached(arguments, &scenario)?;
     let own = std::env::current_exe().context("cannot find this program")?;
     let fleetbeat = arguments.fleetbeat.clone().unwrap_or_else(|| own.with_file_name("fleetbeat"));
     if arguments.attach.is_none() && !fleetbeat.exists() {
         bail!("there is no {}; build it or name one with --fleetbeat", fleetbeat.display());
     }
-    let programs = Programs {
-        fleetbeat: fs::canonicalize(&fleetbeat).unwrap_or(fleetbeat),
-        own,
-        attach: arguments.attach.clone(),
+    let programs = Programs { fleetbeat: fs::canonicalize(&fleetbeat).unwrap_or(fleetbeat), own, attach };
+    let own_fleetbeat = programs.attach.is_none().then_some(programs.fleetbeat.as_path());
+    let how = How {
+        short: arguments.short,
+        scale: arguments.scale,
+        minutes: arguments.minutes,
+        set: arguments.settings.clone(),
+        attached: programs.attach.is_some(),
+        unmeasurable: programs.attach.as_ref().map(unmeasurable).unwrap_or_default(),
+        ..How::here(&scenario, own_fleetbeat)
     };
-    Ok(RunOptions { name, scenario, programs, progress: !arguments.quiet && stderr().is_terminal() })
+    let progress = !arguments.quiet && stderr().is_terminal();
+    Ok(RunOptions { name, scenario, programs, how, logs: arguments.out.clone(), progress })
+}
+
+/// What is known of a fleetbeat that runs already. It cannot be harmed, so that scenarios with outages are refused.
+fn attached(arguments: &RunArguments, scenario: &Scenario) -> anyhow::Result<Option<Attached>> {
+    let Some(url) = arguments.attach.clone() else { return Ok(None) };
+    if !url.starts_with("http://") {
+        bail!("--attach {url}: only http:// is spoken");
+    }
+    if !scenario.outages.is_empty() || scenario.cycles.is_some() {
+        bail!("`{}` harms servers, and those of --attach are none of this run's", arguments.scenario);
+    }
+    let read = |path: &PathBuf| fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()));
+    let token = arguments.token_file.as_ref().map(read).transpose()?.map(|token| token.trim().to_owned());
+    Ok(Some(Attached { url, token, redis: arguments.redis, pid: arguments.pid }))
+}
+
+/// How the names of those figures begin that nobody can measure of this fleetbeat.
+fn unmeasurable(attached: &Attached) -> Vec<&'static str> {
+    let process = ["cpu_", "rss_", "descriptors", "threads"];
+    let redis = ["stream_", "channel_", "detection_redis_", "writes_lost_on_stream"];
+    let (no_pid, no_redis) = (attached.pid.is_none(), attached.redis.is_none());
+    process.into_iter().filter(|_| no_pid).chain(redis.into_iter().filter(|_| no_redis)).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_of_what_is_not_known_of_a_running_fleetbeat_are_skipped() {
+        let attached = Attached { url: String::new(), token: None, redis: None, pid: Some(1) };
+        let how = How { unmeasurable: unmeasurable(&attached), ..How::default() };
+        assert!(how.cannot_measure("stream_lost") && how.cannot_measure("detection_redis_p99_seconds"));
+        assert!(!how.cannot_measure("cpu_ms_per_1000_checks") && !how.cannot_measure("lost"));
+    }
 
     #[test]
     fn nothing_or_less_is_no_scale() {

@@ -27,6 +27,13 @@ pub struct Usage {
     pub descriptors: u64,
 }
 
+/// Does this process run? One that has ended and is not yet collected does not.
+pub fn is_running(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
+    state.is_some_and(|state| !["Z", "X"].contains(&state))
+}
+
 /// Looks at a process; nothing once it is gone.
 pub fn usage_of(pid: u32) -> Option<Usage> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -69,5 +76,6 @@ mod tests {
         let usage = usage_of(std::process::id()).unwrap();
         assert!(usage.rss_kib > 100 && usage.threads >= 1 && usage.descriptors >= 3, "{usage:?}");
         assert_eq!(usage_of(u32::MAX), None);
+        assert!(is_running(std::process::id()) && !is_running(u32::MAX));
     }
 }

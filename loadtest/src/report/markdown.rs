@@ -9,6 +9,10 @@ pub fn write(report: &Report, pictures: &[&str]) -> String {
     let mut text = format!("# {}\n\n{}\n\n", report.scenario, report.description);
     let promise = report.promise.as_ref().map_or(String::new(), |promise| format!(", promise {promise}"));
     let _ = writeln!(text, "Seed {}{promise}, {}. **{}**\n", report.seed, report.began, outcome(report));
+    let _ = writeln!(text, "Run: {}\n", report.run.line());
+    if let Some(why) = &report.broken_off {
+        let _ = writeln!(text, "## Broken off\n\n```\n{why}\n```\n");
+    }
     if !report.limits.is_empty() {
         text.push_str("| figure | limit | measured | |\n|---|---|---|---|\n");
         report.limits.iter().for_each(|limit| text.push_str(&row(limit)));
@@ -33,7 +37,11 @@ pub fn write(report: &Report, pictures: &[&str]) -> String {
 pub fn summary(report: &Report) -> String {
     let mut text = format!("{} (seed {}): {}\n", report.scenario, report.seed, outcome(report));
     for limit in &report.limits {
-        let sign = if limit.kept { "ok  " } else { "MISS" };
+        let sign = match (limit.kept, limit.skipped) {
+            (true, _) => "ok  ",
+            (false, true) => "skip",
+            (false, false) => "MISS",
+        };
         let _ = writeln!(text, "  {sign} {:<38} {:>14}  ({})", limit.figure, value(limit), limit.limit);
     }
     report.findings.iter().take(10).for_each(|finding| text.push_str(&format!("  ! {finding}\n")));
@@ -41,6 +49,9 @@ pub fn summary(report: &Report) -> String {
 }
 
 fn outcome(report: &Report) -> &'static str {
+    if report.broken_off.is_some() {
+        return "broken off";
+    }
     match (report.limits.is_empty(), report.passed()) {
         (true, _) => "no limits given",
         (false, true) => "every limit kept",
@@ -49,7 +60,11 @@ fn outcome(report: &Report) -> &'static str {
 }
 
 fn row(limit: &Checked) -> String {
-    let sign = if limit.kept { "kept" } else { "**missed**" };
+    let sign = match (limit.kept, limit.skipped) {
+        (true, _) => "kept",
+        (false, true) => "skipped",
+        (false, false) => "**missed**",
+    };
     format!("| {} | {} | {} | {sign} |\n", limit.figure, limit.limit, value(limit))
 }
 
@@ -80,7 +95,8 @@ mod tests {
 
     #[test]
     fn a_figure_that_was_not_measured_says_so() {
-        let limit = Checked { figure: "lost".into(), limit: "== 0".into(), value: None, kept: false };
+        let limit = Checked { figure: "lost".into(), limit: "== 0".into(), value: None, kept: false, skipped: false };
         assert_eq!(row(&limit), "| lost | == 0 | not measured | **missed** |\n");
+        assert_eq!(row(&Checked { skipped: true, ..limit }), "| lost | == 0 | not measured | skipped |\n");
     }
 }

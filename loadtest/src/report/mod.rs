@@ -1,5 +1,6 @@
 //! What came out of a run: figures and limits, what was wrong, pictures; as JSON, Markdown and SVG.
 
+mod how;
 mod markdown;
 mod pictures;
 pub mod plot;
@@ -13,9 +14,10 @@ use serde::Serialize;
 use crate::clock::{WallMs, wall_text};
 use crate::follow::Usage;
 use crate::judge::Verdict;
-use crate::run::Done;
-use crate::scenario::Scenario;
+use crate::run::{Done, RunOptions};
 use crate::scrape::Reading;
+
+pub use how::How;
 
 /// A limit and whether it was kept.
 #[derive(Clone, Debug, Serialize)]
@@ -28,6 +30,8 @@ pub struct Checked {
     pub value: Option<f64>,
     /// Was it kept?
     pub kept: bool,
+    /// Could it not be measured the way this run was made? Then it does not count.
+    pub skipped: bool,
 }
 
 /// What was noted over time, for the pictures.
@@ -58,6 +62,10 @@ pub struct Report {
     pub seed: u64,
     /// When it began.
     pub began: String,
+    /// How it was made.
+    pub run: How,
+    /// Why it did not come to its end, if it did not.
+    pub broken_off: Option<String>,
     /// Limits.
     pub limits: Vec<Checked>,
     /// Figures.
@@ -72,17 +80,21 @@ pub struct Report {
 
 impl Report {
     /// Holds the figures against the scenario's limits.
-    pub fn new(name: &str, scenario: &Scenario, began: WallMs, figures: BTreeMap<String, f64>, series: Series) -> Self {
+    pub fn new(options: &RunOptions, began: WallMs, figures: BTreeMap<String, f64>, series: Series) -> Self {
+        let (scenario, how) = (&options.scenario, &options.how);
         let check = |(figure, limit): (&String, &crate::scenario::Limit)| {
             let value = figures.get(figure).copied();
-            Checked { figure: figure.clone(), limit: limit.to_string(), value, kept: limit.kept_by(value) }
+            let skipped = value.is_none() && how.cannot_measure(figure);
+            Checked { figure: figure.clone(), limit: limit.to_string(), value, kept: limit.kept_by(value), skipped }
         };
         Self {
-            scenario: name.to_owned(),
+            scenario: options.name.clone(),
             description: scenario.description.clone(),
             promise: scenario.promise.clone(),
             seed: scenario.fleet.seed,
             began: wall_text(began),
+            run: how.clone(),
+            broken_off: None,
             limits: scenario.limits.iter().map(check).collect(),
             findings: series.verdict.findings.clone(),
             outages: series.outages.clone(),
@@ -91,9 +103,15 @@ impl Report {
         }
     }
 
-    /// Were all limits kept?
+    /// The same of a run that did not come to its end, if there is a reason.
+    #[must_use]
+    pub fn broken_off(self, why: Option<String>) -> Self {
+        Self { broken_off: why, ..self }
+    }
+
+    /// Did it come to its end, and were all limits kept that could be measured?
     pub fn passed(&self) -> bool {
-        self.limits.iter().all(|limit| limit.kept)
+        self.broken_off.is_none() && self.limits.iter().all(|limit| limit.kept || limit.skipped)
     }
 
     /// Writes `report.json`, `report.md` and the pictures into a directory.

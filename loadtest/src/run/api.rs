@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -70,6 +72,22 @@ async fn import(http: &Http, batch: &[Registration], repeated: &mut u32) -> anyh
         tokio::time::sleep(pause).await;
     }
     bail!("a cluster was not registered: {refused}")
+}
+
+/// Removals under way at once.
+const REMOVALS: usize = 16;
+
+/// Removes clusters; returns how many could not be.
+pub async fn remove(http: &Http, ids: &[String]) -> usize {
+    let one = |id: &String| {
+        let path = format!("/api/v1/clusters/{id}");
+        async move { http.send(Method::DELETE, &path, Bytes::new()).await }
+    };
+    let gone = |answer: &Result<(StatusCode, Bytes), _>| {
+        answer.as_ref().is_ok_and(|(status, _)| status.is_success() || *status == StatusCode::NOT_FOUND)
+    };
+    let answers: Vec<_> = stream::iter(ids).map(one).buffer_unordered(REMOVALS).collect().await;
+    answers.iter().filter(|answer| !gone(answer)).count()
 }
 
 /// A cluster as a list shows it.

@@ -13,10 +13,11 @@ mod stand;
 mod written;
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -24,11 +25,11 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::clock::{WallMs, wall_ms};
 use crate::follow::{
     Arrivals, FirstChecks, Notes, Usage, follow_channels, follow_live, follow_metrics, follow_process, follow_stream,
-    read_metrics,
+    is_running, read_metrics,
 };
 use crate::http::Http;
-use crate::judge::{Evidence, judge};
-use crate::report::{Report, Series};
+use crate::judge::{Evidence, Verdict, judge};
+use crate::report::{How, Report, Series};
 use crate::scenario::{Scenario, plan};
 use crate::scrape::Reading;
 use crate::spokes::{ClusterType, Served, Spoke};
@@ -42,7 +43,7 @@ use recovery::Nominal;
 use stand::Stand;
 
 pub use outages::Done;
-pub use stand::Programs;
+pub use stand::{Attached, Programs};
 
 /// Names of the bus, as fleetbeat has them by default.
 const STREAM: &str = "aiops:stream:events";
@@ -61,6 +62,10 @@ pub struct RunOptions {
     pub scenario: Scenario,
     /// Where the programs are.
     pub programs: Programs,
+    /// How it is run.
+    pub how: How,
+    /// Where the monitor's log is kept.
+    pub logs: Option<PathBuf>,
     /// Whether to show bars.
     pub progress: bool,
 }
@@ -91,6 +96,9 @@ struct Run<'a> {
     calls: Calls,
     figures: BTreeMap<String, f64>,
     began: WallMs,
+    still: Vec<Reading>,
+    play_from: Option<WallMs>,
+    registered: Vec<String>,
 }
 
 impl<'a> Run<'a> {
@@ -108,6 +116,9 @@ impl<'a> Run<'a> {
             calls: Calls::default(),
             figures: BTreeMap::new(),
             began: wall_ms(),
+            still: Vec::new(),
+            play_from: None,
+            registered: Vec::new(),
         }
     }
 
@@ -118,40 +129,92 @@ impl<'a> Run<'a> {
     async fn go(mut self) -> anyhow::Result<Report> {
         let scenario = self.scenario();
         let mut stand = Stand::start(scenario, &self.options.programs).await?;
-        let up_since = wall_ms();
+        let mut diary = Diary { up: vec![(wall_ms(), WallMs::MAX / 2)], ..Diary::default() };
+        let (pid, follows_pid) = watch::channel(stand.monitor.pid());
+        let outcome = tokio::select! {
+            series = self.course(&mut stand, pid, &mut diary) => series,
+            ended = ended_by_itself(follows_pid) => Err(ended),
+        };
+        self.leave(&stand).await;
+        let (series, broken_off) = match outcome {
+            Ok(series) => (series, None),
+            Err(error) => self.what_there_is(&stand, &diary, &error),
+        };
+        drop(stand);
+        let report = Report::new(self.options, self.began, self.figures, series);
+        Ok(report.broken_off(broken_off))
+    }
+
+    /// Keeps the log of a monitor of this run, and takes back what was registered at another.
+    async fn leave(&mut self, stand: &Stand) {
+        if let (Some(folder), Some(log)) = (&self.options.logs, stand.monitor.log()) {
+            let kept = std::fs::create_dir_all(folder).and_then(|()| std::fs::copy(log, folder.join("fleetbeat.log")));
+            if let Err(error) = kept {
+                self.progress.say(&format!("fleetbeat's log could not be kept: {error}"));
+            }
+        }
+        if self.options.programs.attach.is_some() {
+            let left = api::remove(stand.monitor.http(), &self.registered).await;
+            if left > 0 {
+                self.progress.say(&format!("{left} clusters could not be removed again"));
+            }
+        }
+    }
+
+    /// The figures of a run that did not come to its end, and why.
+    fn what_there_is(&mut self, stand: &Stand, diary: &Diary, error: &anyhow::Error) -> (Series, Option<String>) {
+        let words = stand.monitor.last_words().map_or(String::new(), |words| format!("\nIts last words:\n{words}"));
+        let why = format!("{error:#}{words}");
+        let (usages, readings) = (self.usages.take(), self.readings.take());
+        let play = (self.play_from.unwrap_or(self.began), wall_ms());
+        if self.play_from.is_some() {
+            let measured = self.measured(stand, play, &self.still, &readings, &usages).figures(diary);
+            self.figures.extend(measured);
+            self.put_calls(diary);
+        }
+        let outages = diary.outages.clone();
+        (Series { play, usages, readings, outages, verdict: Verdict::default() }, Some(why))
+    }
+
+    /// From the registration of the fleet to the verdict.
+    async fn course(
+        &mut self,
+        stand: &mut Stand,
+        pid: watch::Sender<Option<u32>>,
+        diary: &mut Diary,
+    ) -> anyhow::Result<Series> {
+        let scenario = self.scenario();
         let attached = self.options.programs.attach.is_some();
         let log_from = if attached { api::log_end(stand.monitor.http()).await? } else { 0 };
         let (consumer_away, away) = watch::channel(false);
-        let (pid, follows_pid) = watch::channel(stand.monitor.pid());
+        let follows_pid = pid.subscribe();
         let signs = Signs { pid, consumer_away, firsts: self.firsts.clone(), begun: Notes::default() };
-        let followers = self.follow(&stand, log_from, away, follows_pid);
-        let known = self.register(&stand).await?;
-        let mut still = vec![read_metrics(stand.monitor.http(), &self.firsts).await?];
+        let followers = self.follow(stand, log_from, away, follows_pid);
+        let known = self.register(stand).await?;
+        self.still.push(read_metrics(stand.monitor.http(), &self.firsts).await?);
         self.progress.pass("still", Duration::from_secs_f64(scenario.time.still_seconds), String::new).await;
-        still.push(read_metrics(stand.monitor.http(), &self.firsts).await?);
+        self.still.push(read_metrics(stand.monitor.http(), &self.firsts).await?);
 
-        let mut diary = Diary { up: vec![(up_since, WallMs::MAX / 2)], ..Diary::default() };
         let served = stand.swarm.served().await?;
         let play_from = wall_ms();
-        let listening = self.play(&mut stand, &known, &signs, &mut diary).await?;
+        self.play_from = Some(play_from);
+        let listening = self.play(stand, &known, &signs, diary).await?;
         let play_to = wall_ms();
-        self.settle(&mut stand, &diary).await?;
+        self.settle(stand, diary).await?;
         self.put_served(served, stand.swarm.served().await?);
-        let evidence = self.collect(&stand, log_from, play_from, &diary).await?;
+        let evidence = self.collect(stand, log_from, play_from, diary).await?;
         listening.judge(&evidence.log, &mut self.figures).await;
         drop(followers);
         let (usages, readings) = (self.usages.take(), self.readings.take());
-        let measured = self.measured(&stand, (play_from, play_to), &still, &readings, &usages);
-        self.figures.extend(measured.figures(&diary));
-        self.put_calls(&diary);
-        self.put_starts(&stand, play_from, &diary).await?;
-        let nominal = self.nominal(&stand);
+        let measured = self.measured(stand, (play_from, play_to), &self.still, &readings, &usages).figures(diary);
+        self.figures.extend(measured);
+        self.put_calls(diary);
+        self.put_starts(stand, play_from, diary).await?;
+        let nominal = self.nominal(stand);
         recovery::put_pace_after_outages(&mut self.figures, &diary.outages, &readings, nominal);
-        drop(stand);
         let verdict = tokio::task::spawn_blocking(move || judge(&evidence)).await?;
         self.figures.extend(verdict.figures.clone());
-        let series = Series { play: (play_from, play_to), usages, readings, outages: diary.outages, verdict };
-        Ok(Report::new(&self.options.name, scenario, self.began, self.figures, series))
+        Ok(Series { play: (play_from, play_to), usages, readings, outages: diary.outages.clone(), verdict })
     }
 
     /// Starts everything that notes what arrives.
@@ -180,6 +243,7 @@ impl<'a> Run<'a> {
         let bar = self.progress.bar("register", fleet.len() as u64);
         let registered = api::register(http, &fleet, |more| bar.inc(more as u64)).await?;
         let ids = registered.ids;
+        self.registered.clone_from(&ids);
         bar.finish_and_clear();
         self.put("registrations_repeated", registered.repeated as f64);
         // A fleetbeat that ran before may have had them.
@@ -319,7 +383,12 @@ impl<'a> Run<'a> {
             kept: at_end.iter().map(|one| (one.id.clone(), one.kept())).collect(),
             writes: self.calls.written.take(),
             live,
-            stream: redis.then(|| self.stream.events.take()),
+            // What another run's clusters left on a Redis that ran already is none of this run's.
+            stream: redis.then(|| {
+                let mut events = self.stream.events.take();
+                events.retain(|event| event.record.position > log_from);
+                events
+            }),
             channel: redis.then(|| self.channel.events.take()),
             subscribed: self.subscribed.take(),
             misshapen,
@@ -403,5 +472,36 @@ impl<'a> Run<'a> {
         for (name, calls) in [("gets", &gets), ("lists", &lists), ("writes", &writes), ("churn_calls", &churn)] {
             figures::put_rate(&mut self.figures, name, calls);
         }
+    }
+}
+
+/// How often it is looked whether the monitor still runs.
+const ALIVE: Duration = Duration::from_millis(500);
+
+/// Waits until the process that is meant to run does not, and says so.
+async fn ended_by_itself(pid: watch::Receiver<Option<u32>>) -> anyhow::Error {
+    loop {
+        sleep(ALIVE).await;
+        let meant = *pid.borrow();
+        if meant.is_some_and(|pid| !is_running(pid)) {
+            return anyhow!("fleetbeat ended by itself");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_is_gone_is_noticed_and_one_that_is_meant_to_be_is_not() {
+        let (pid, follows) = watch::channel(Some(std::process::id()));
+        let mut ended = std::pin::pin!(ended_by_itself(follows));
+        let moment = Duration::from_millis(1_200);
+        assert!(timeout(moment, &mut ended).await.is_err());
+        pid.send_replace(None);
+        assert!(timeout(moment, &mut ended).await.is_err());
+        pid.send_replace(Some(u32::MAX));
+        assert!(timeout(Duration::from_secs(30), &mut ended).await.is_ok());
     }
 }

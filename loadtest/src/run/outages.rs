@@ -99,6 +99,9 @@ async fn begin(stand: &mut Stand, harm: Harm, of: Part, signs: &Signs, diary: &m
     {
         *until = wall_ms();
     }
+    if of == Part::Fleetbeat && harm != Harm::Stop {
+        signs.pid.send_replace(None);
+    }
     match (of, harm) {
         (Part::Consumer, _) => {
             signs.consumer_away.send_replace(true);

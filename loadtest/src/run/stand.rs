@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
+use crate::http::Http;
 use crate::scenario::{Database, Part, Scenario};
 use crate::stage::{Disk, Monitor, MonitorOptions, Postgres, Proxy, Redis, Running, Scratch, Swarm, SwarmOptions};
 
@@ -18,7 +19,20 @@ pub struct Programs {
     /// This program.
     pub own: PathBuf,
     /// A fleetbeat that runs already, instead.
-    pub attach: Option<String>,
+    pub attach: Option<Attached>,
+}
+
+/// A fleetbeat that runs already.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Where it answers.
+    pub url: String,
+    /// What the harness says who it is with.
+    pub token: Option<String>,
+    /// The Redis to which it publishes.
+    pub redis: Option<SocketAddr>,
+    /// Its process, for CPU time and memory.
+    pub pid: Option<u32>,
 }
 
 /// What runs, in the order in which it ends.
@@ -29,6 +43,7 @@ pub struct Stand {
     pub swarm: Swarm,
     proxy: Option<Proxy>,
     redis: Option<Redis>,
+    bus: Option<SocketAddr>,
     postgres: Option<Postgres>,
     _scratch: Scratch,
 }
@@ -41,9 +56,10 @@ impl Stand {
     pub async fn start(scenario: &Scenario, programs: &Programs) -> anyhow::Result<Self> {
         let scratch = Scratch::new().context("cannot make a temporary directory")?;
         let swarm = Swarm::start(&swarm_options(scenario, programs), &scratch).await?;
-        if let Some(url) = &programs.attach {
-            let monitor = Monitor::attached(url);
-            return Ok(Self { monitor, swarm, proxy: None, redis: None, postgres: None, _scratch: scratch });
+        if let Some(attached) = &programs.attach {
+            let http = Http::new(&attached.url).with_token(attached.token.as_deref());
+            let (monitor, bus) = (Monitor::attached(http, attached.pid), attached.redis);
+            return Ok(Self { monitor, swarm, proxy: None, redis: None, bus, postgres: None, _scratch: scratch });
         }
         let postgres = match scenario.monitor.database {
             Database::Postgresql => Some(Postgres::start(&scratch, Disk::Left).await?),
@@ -59,12 +75,13 @@ impl Stand {
         settings.extend(proxy.iter().map(|proxy| ("redis_url".to_owned(), format!("redis://{}/0", proxy.address()))));
         let options = MonitorOptions { program: programs.fleetbeat.clone(), settings };
         let monitor = Monitor::start(options, &scratch).await?;
-        Ok(Self { monitor, swarm, proxy, redis, postgres, _scratch: scratch })
+        let bus = redis.as_ref().map(Redis::address);
+        Ok(Self { monitor, swarm, proxy, redis, bus, postgres, _scratch: scratch })
     }
 
     /// Where the Redis itself listens, if there is one.
     pub fn redis_address(&self) -> Option<SocketAddr> {
-        self.redis.as_ref().map(Redis::address)
+        self.bus
     }
 
     /// The relay between the monitor and Redis.

@@ -1,7 +1,7 @@
 //! The fleetbeat that is watched: a process of this run, or one that runs already.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -29,6 +29,7 @@ pub struct MonitorOptions {
 pub struct Monitor {
     http: Http,
     own: Option<Own>,
+    pid: Option<u32>,
 }
 
 struct Own {
@@ -50,14 +51,14 @@ impl Monitor {
         options.settings.insert("data_dir".to_owned(), data.display().to_string());
         let log = scratch.path().join("fleetbeat.log");
         let running = spawn(&options, &log)?;
-        let mut monitor = Self { http, own: Some(Own { options, log, running }) };
+        let mut monitor = Self { http, own: Some(Own { options, log, running }), pid: None };
         monitor.ready().await?;
         Ok(monitor)
     }
 
-    /// One that runs already.
-    pub fn attached(url: &str) -> Self {
-        Self { http: Http::new(url), own: None }
+    /// One that runs already, and its process where that is known.
+    pub fn attached(http: Http, pid: Option<u32>) -> Self {
+        Self { http, own: None, pid }
     }
 
     /// A client of its API.
@@ -70,9 +71,19 @@ impl Monitor {
         self.own.as_mut().map(|own| &mut own.running)
     }
 
-    /// Its process id, if it is one of this run.
+    /// Its process id, if it is one of this run or was told.
     pub fn pid(&self) -> Option<u32> {
-        self.own.as_ref().map(|own| own.running.pid())
+        self.own.as_ref().map(|own| own.running.pid()).or(self.pid)
+    }
+
+    /// The end of what it wrote, if it is one of this run.
+    pub fn last_words(&self) -> Option<String> {
+        self.own.as_ref().map(|own| own.running.last_words())
+    }
+
+    /// Where it writes its log, if it is one of this run.
+    pub fn log(&self) -> Option<&Path> {
+        self.own.as_ref().map(|own| own.log.as_path())
     }
 
     /// Ends it in an orderly way. Returns how long that took and its exit code.

@@ -96,6 +96,19 @@ impl Running {
         (begin.elapsed(), None)
     }
 
+    /// The same from where nothing can be awaited, also for a paused one.
+    pub fn end_now(&mut self, signal: Signal, within: Duration) {
+        let begin = Instant::now();
+        if !self.has_ended() {
+            send(self.pid(), signal);
+            self.resume();
+        }
+        while !self.has_ended() && begin.elapsed() < within {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.kill();
+    }
+
     fn signal_all(&mut self, signal: Signal) {
         if !self.has_ended() {
             send(self.pid(), signal);
@@ -149,7 +162,9 @@ impl Scratch {
     /// # Errors
     /// When the temporary directory cannot be written.
     pub fn new() -> io::Result<Self> {
-        let scratch = Self(tempfile::Builder::new().prefix("fleetbeat-loadtest-").tempdir()?);
+        sweep(&std::env::temp_dir());
+        let prefix = format!("{PREFIX}{}-", std::process::id());
+        let scratch = Self(tempfile::Builder::new().prefix(&prefix).tempdir()?);
         // Servers that run as another user must get through it.
         fs::set_permissions(scratch.path(), std::os::unix::fs::PermissionsExt::from_mode(0o711))?;
         Ok(scratch)
@@ -172,6 +187,21 @@ impl Scratch {
             chown(&path, Some(uid), Some(gid))?;
         }
         Ok(path)
+    }
+}
+
+/// Before the id of the process that a directory belongs to.
+const PREFIX: &str = "fleetbeat-loadtest-";
+
+/// Removes directories of runs that were killed and could not do it themselves.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix(PREFIX).and_then(|rest| rest.split_once('-')).map(|(pid, _)| pid.to_owned());
+        let owner = owner.filter(|pid| !pid.is_empty() && pid.bytes().all(|byte| byte.is_ascii_digit()));
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
 }
 
@@ -225,6 +255,34 @@ mod tests {
             sleep(Duration::from_millis(5)).await;
         }
         assert!(children.iter().all(gone));
+    }
+
+    #[test]
+    fn what_a_killed_run_left_is_swept_and_what_a_running_one_has_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = format!("{PREFIX}{}-abc", std::process::id());
+        let dead = format!("{PREFIX}{}-abc", u32::MAX);
+        let names = [own.as_str(), dead.as_str(), "fleetbeat-loadtest-xyz", "fleetbeat-test-1-x"];
+        names.iter().for_each(|name| fs::create_dir_all(folder.path().join(name).join("log")).unwrap());
+        sweep(folder.path());
+        assert_eq!(names.map(|name| folder.path().join(name).exists()), [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_paused_child_ends_as_it_was_asked_to() {
+        let scratch = Scratch::new().unwrap();
+        let log = scratch.path().join("log");
+        let mut running = Running::start(Path::new("sh"), None, &log, |command| {
+            command.args(["-c", "trap 'echo asked; exit' QUIT; echo ready; while :; do sleep 0.05; done"]);
+        })
+        .unwrap();
+        let begin = Instant::now();
+        while !running.last_words().contains("ready") && begin.elapsed() < Duration::from_secs(20) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running.pause();
+        running.end_now(Signal::QUIT, Duration::from_secs(20));
+        assert!(running.last_words().contains("asked"));
     }
 
     #[test]
