@@ -9,10 +9,10 @@ const MAX_REQUIREMENTS: usize = 32;
 const MAX_VALUES: usize = 64;
 
 /// A conjunction of requirements; the empty one, also written as no text, matches everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Selector(Vec<Requirement>);
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Requirement {
     Exists(String),
     Missing(String),

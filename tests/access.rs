@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use serde_json::json;
-use support::Product;
+use support::{Postgres, Product, eventually};
 
 fn written(output: &std::process::Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -47,4 +47,54 @@ async fn the_first_token_lies_in_a_private_file_and_makes_others() {
     product.start().await;
     let rescuer = product.client().with_header("authorization", &format!("Bearer {rescued}"));
     assert_eq!(rescuer.get("/api/v1/tokens").await.expect(200).json()["items"].as_array().unwrap().len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scoped_caller_without_news_asks_the_database_once() {
+    const SOON: Duration = Duration::from_secs(60);
+    let mut postgres = Postgres::start_new().await;
+    let mut product = Product::new()
+        .set("database_url", postgres.database().await)
+        .set("auth.tokens.enabled", true)
+        .set("health_check.enabled", false)
+        .started()
+        .await;
+    let bearing = |product: &Product, token: &str| {
+        product.client().with_header("authorization", &format!("Bearer {}", token.trim()))
+    };
+    let first = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
+    let admin = bearing(&product, &first);
+    let mut ids = Vec::new();
+    for name in ["mine", "theirs"] {
+        let body = json!({ "name": name, "api_server_url": "https://127.0.0.1:9" });
+        ids.push(admin.post("/api/v1/clusters", &body).await.expect(201).json()["id"].as_str().unwrap().to_owned());
+    }
+    let wish = json!({ "name": "some", "role": "viewer", "scope": { "cluster_ids": [ids[0]] } });
+    let some = admin.post("/api/v1/tokens", &wish).await.expect(201).json()["token"].as_str().unwrap().to_owned();
+    // Memory begins anew where the log ends.
+    product.terminate(SOON).await;
+    product.start().await;
+    let (admin, some) = (bearing(&product, &first), bearing(&product, &some));
+    let page = some.get("/api/v1/events").await.expect(200).json();
+    assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
+    let (position, after) = (page["items"][0]["position"].clone(), page["next_after"].clone());
+    assert_eq!(after, position);
+    let (poll, nothing) =
+        (format!("/api/v1/events?after={after}"), json!({ "items": [], "next_after": after, "has_more": false }));
+    assert_eq!(some.get(&poll).await.expect(200).json(), nothing);
+    let path = |id: &str| format!("/api/v1/clusters/{id}");
+    admin.patch(&path(&ids[1]), &json!({ "display_name": "changed" })).await.expect(200);
+
+    postgres.kill();
+    for _ in 0..3 {
+        assert_eq!(some.get(&poll).await.expect(200).json(), nothing, "nothing of others' events is told");
+    }
+    some.get(&format!("/api/v1/events?after={}", after.as_i64().unwrap() - 1)).await.expect(503);
+    admin.get("/api/v1/events").await.expect(503);
+    postgres.start().await;
+    let change = json!({ "display_name": "changed" });
+    eventually(SOON, async || admin.patch(&path(&ids[0]), &change).await.status == 200).await;
+    let page = some.get(&poll).await.expect(200).json();
+    assert_eq!(page["items"][0]["event_type"], "CLUSTER_UPDATED", "{page}");
+    assert!(page["items"].as_array().unwrap().iter().all(|event| event["cluster_id"] == *ids[0]), "{page}");
 }

@@ -1,10 +1,10 @@
 //! Who may call what: every route states the role it needs, and every handler sees clusters through its caller.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
-    http::request::Parts,
+    extract::{FromRequestParts, MatchedPath, Request},
+    http::{Extensions, request::Parts},
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
@@ -17,8 +17,9 @@ use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
 };
+use tracing::Instrument;
 use utoipa::openapi::{
-    extensions::Extensions,
+    extensions::Extensions as Told,
     path::{Operation, PathItem},
     security::SecurityRequirement,
 };
@@ -28,9 +29,9 @@ use super::{ApiState, error::ApiError, live::Frame, schema, view::Now, witness};
 use crate::{
     audit::Origin,
     exposition::{Collector, Exposition},
-    identity::{Author, Caller, Identity, Knock, Method, Peer, Role, Unknown},
-    limits::{Asker, Limiter},
+    identity::{Author, Caller, Role, Unknown},
     store::Among,
+    traces,
 };
 
 /// Name of the security scheme in the OpenAPI document.
@@ -38,9 +39,13 @@ pub const SCHEME: &str = "bearer";
 
 /// What a route needs of its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    /// Nothing: it tells nothing about the fleet.
+pub enum Need {
+    /// Nothing: machines ask whether the process lives. Whoever they are, they are never turned away.
+    Life,
+    /// Nothing: it tells nothing about the fleet, and no different to those who are known. Nobody outside is asked who that is.
     Nobody,
+    /// Nothing yet: who is calling may be known already, or is said later.
+    Greeting,
     /// A role.
     Role(Role),
     /// [`Role::Admin`] without a scope: it concerns all callers, or the fleet as a whole.
@@ -50,7 +55,7 @@ enum Need {
 impl Need {
     const fn word(self) -> &'static str {
         match self {
-            Self::Nobody => "none",
+            Self::Life | Self::Nobody | Self::Greeting => "none",
             Self::Role(role) => role.as_str(),
             Self::FleetAdmin => "fleet-admin",
         }
@@ -58,23 +63,56 @@ impl Need {
 
     fn is_met_by(self, caller: &Caller) -> bool {
         match self {
-            Self::Nobody => true,
+            Self::Life | Self::Nobody | Self::Greeting => true,
             Self::Role(role) => caller.role >= role,
             Self::FleetAdmin => caller.role == Role::Admin && caller.scope.is_everything(),
         }
     }
 }
 
+/// What each path needs: whoever stands before the routes goes by this, too.
+#[derive(Clone, Debug, Default)]
+pub struct Openings(HashMap<String, Need>);
+
+impl Openings {
+    /// A path whose methods need different things is open to nobody.
+    fn note(&mut self, path: String, need: Need) {
+        let known = self.0.entry(path).or_insert(need);
+        if *known != need {
+            *known = Need::FleetAdmin;
+        }
+    }
+
+    /// What the path of a request needs; `None` where there is no such path.
+    pub fn of(&self, extensions: &Extensions) -> Option<Need> {
+        let path = extensions.get::<MatchedPath>()?;
+        self.0.get(path.as_str()).copied()
+    }
+}
+
 /// Routes, each with what it needs. There is no way to add one without saying so.
-pub struct Routes(OpenApiRouter<ApiState>);
+pub struct Routes {
+    router: OpenApiRouter<ApiState>,
+    openings: Openings,
+}
 
 impl Routes {
     /// None yet.
     pub fn new() -> Self {
-        Self(OpenApiRouter::new())
+        Self { router: OpenApiRouter::new(), openings: Openings::default() }
     }
 
-    /// For everybody, known or not.
+    /// For machines that ask whether the process lives.
+    pub fn probe(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::Life, route)
+    }
+
+    /// For those who say who they are once they are in.
+    pub fn greeting(self, route: UtoipaMethodRouter<ApiState>) -> Self {
+        self.add(Need::Greeting, route)
+    }
+
+    /// For everybody, and the same for all of them.
     pub fn open(self, route: UtoipaMethodRouter<ApiState>) -> Self {
         self.add(Need::Nobody, route)
     }
@@ -100,26 +138,28 @@ impl Routes {
     }
 
     /// These and others.
-    pub fn merge(self, others: Self) -> Self {
-        Self(self.0.merge(others.0))
+    pub fn merge(mut self, others: Self) -> Self {
+        others.openings.0.into_iter().for_each(|(path, need)| self.openings.note(path, need));
+        Self { router: self.router.merge(others.router), ..self }
     }
 
     /// Every handler of these must begin its answer in time.
     pub fn prompt(self) -> Self {
-        Self(self.0.layer(middleware::from_fn(super::context::deadline)))
+        Self { router: self.router.layer(middleware::from_fn(super::context::deadline)), ..self }
     }
 
-    /// As a router.
-    pub fn into_router(self) -> OpenApiRouter<ApiState> {
-        self.0
+    /// As a router, and what its paths need.
+    pub fn into_router(self) -> (OpenApiRouter<ApiState>, Openings) {
+        (self.router, self.openings)
     }
 
-    fn add(self, need: Need, (schemas, mut paths, methods): UtoipaMethodRouter<ApiState>) -> Self {
-        for item in paths.paths.values_mut() {
+    fn add(mut self, need: Need, (schemas, mut paths, methods): UtoipaMethodRouter<ApiState>) -> Self {
+        for (path, item) in &mut paths.paths {
             operations(item).for_each(|operation| describe(operation, need));
+            self.openings.note(path.clone(), need);
         }
         let guarded = methods.route_layer(middleware::from_fn(move |request, next| guard(need, request, next)));
-        Self(self.0.routes((schemas, paths, guarded)))
+        Self { router: self.router.routes((schemas, paths, guarded)), ..self }
     }
 }
 
@@ -128,11 +168,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 }
 
 fn describe(operation: &mut Operation, need: Need) {
-    let told = Extensions::from_iter([("x-required-role", need.word())]);
+    let told = Told::from_iter([("x-required-role", need.word())]);
     operation.extensions.get_or_insert_default().merge(told);
     let mut answers = vec![("429", "Too many requests: RATE_LIMITED")];
     operation.security = match need {
-        Need::Nobody => Some(Vec::new()),
+        Need::Life | Need::Nobody | Need::Greeting => Some(Vec::new()),
         Need::Role(_) | Need::FleetAdmin => {
             answers.extend([
                 ("401", "Nobody known is calling: AUTH_FAILED"),
@@ -151,89 +191,22 @@ fn describe(operation: &mut Operation, need: Need) {
 #[derive(Clone)]
 pub struct Identified(pub Result<Caller, Unknown>);
 
-/// Marks a request of somebody unknown that is counted at its address already.
-#[derive(Clone, Copy)]
-struct Counted;
-
-/// Machines that ask whether the process lives: whoever they are.
-const PROBES: [&str; 2] = ["/health", "/ready"];
-/// Routes on which nobody is asked outside whose a token is: they are for everybody, and no different for those who are known.
-const FOR_EVERYBODY: [&str; 5] =
-    ["/api/v1/version", "/api/v1/auth/methods", "/auth/login", "/auth/callback", "/api/v1/status-page"];
-
-/// What finds out who is calling, and how often those may try whom nobody knows.
-pub type Doorkeeper = (Identity, Arc<Limiter>);
-
-/// Finds out who is calling; whether that is enough, each route's guard says. Before the hub is asked about a token, its sender's
-/// address pays for a request of somebody unknown, and gets that back should the token be good.
-pub async fn identify(State(keeper): State<Doorkeeper>, mut request: Request, next: Next) -> Response {
-    let (identity, limiter) = keeper;
-    if PROBES.contains(&request.uri().path()) {
-        return next.run(request).await;
-    }
-    let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-    let address = peer.address.map(|address| address.ip());
-    let knock = Knock { method: request.method(), headers: request.headers(), peer: &peer };
-    let caller = match identity.recall(knock).await {
-        Some(known) => known,
-        None if FOR_EVERYBODY.contains(&request.uri().path()) => Err(Unknown::Nobody),
-        None => {
-            if let Err(wait) = limiter.ask(Asker::Unknown(address)).await {
-                return too_many(wait);
-            }
-            let found = identity.identify(knock).await;
-            if found.is_ok() {
-                limiter.forgive(address);
-            } else {
-                request.extensions_mut().insert(Counted);
-            }
-            found
-        }
-    };
-    request.extensions_mut().insert(Identified(caller.clone()));
-    let mut response = next.run(request).await;
-    // For those further out, who tell of what was refused.
-    response.extensions_mut().insert(Identified(caller));
-    response
-}
-
-/// Lets a caller ask as often as they may. Machines that ask whether the process lives are never turned away, and neither is
-/// anybody on this machine while no method is set.
-pub async fn limit(State(limiter): State<Arc<Limiter>>, request: Request, next: Next) -> Response {
-    let extensions = request.extensions();
-    let exempt = PROBES.contains(&request.uri().path()) || extensions.get::<Counted>().is_some();
-    let asked = match extensions.get::<Identified>() {
-        Some(Identified(Ok(caller))) if caller.method == Method::Open => Ok(()),
-        _ if exempt => Ok(()),
-        Some(Identified(Ok(caller))) => limiter.ask(Asker::Known(&caller.id)).await,
-        Some(Identified(Err(_))) | None => {
-            let address = extensions.get::<Peer>().and_then(|peer| peer.address).map(|address| address.ip());
-            limiter.ask(Asker::Unknown(address)).await
-        }
-    };
-    match asked {
-        Ok(()) => next.run(request).await,
-        Err(wait) => too_many(wait),
-    }
-}
-
-fn too_many(wait: Duration) -> Response {
-    metrics::counter!("fleetbeat_api_rate_limited_total").increment(1);
-    ApiError::too_many_requests(wait).into_response()
-}
-
 async fn guard(need: Need, request: Request, next: Next) -> Response {
-    if need == Need::Nobody {
-        return next.run(request).await;
-    }
-    match caller(request.extensions()) {
-        Ok(caller) if need.is_met_by(&caller) => next.run(request).await,
-        Ok(_) => ApiError::permission_denied("Your role does not allow this").into_response(),
-        Err(error) => error.into_response(),
+    let refused = match need {
+        Need::Life | Need::Nobody | Need::Greeting => None,
+        Need::Role(_) | Need::FleetAdmin => match caller(request.extensions()) {
+            Ok(caller) if need.is_met_by(&caller) => None,
+            Ok(_) => Some(ApiError::permission_denied("Your role does not allow this")),
+            Err(error) => Some(error),
+        },
+    };
+    match refused {
+        None => next.run(request).instrument(traces::work()).await,
+        Some(error) => error.into_response(),
     }
 }
 
-fn caller(extensions: &axum::http::Extensions) -> Result<Caller, ApiError> {
+fn caller(extensions: &Extensions) -> Result<Caller, ApiError> {
     match extensions.get::<Identified>() {
         Some(Identified(Ok(caller))) => Ok(caller.clone()),
         Some(Identified(Err(unknown))) => Err(refusal(*unknown)),
@@ -358,6 +331,11 @@ impl Seen {
     /// Does the caller see the fleet as a whole?
     pub fn is_everything(&self) -> bool {
         self.caller.scope.is_everything()
+    }
+
+    /// Does what the caller may see change with the clusters' labels?
+    pub fn goes_by_labels(&self) -> bool {
+        self.caller.scope.goes_by_labels()
     }
 
     fn admits(&self, entry: &Entry) -> bool {

@@ -39,7 +39,7 @@ pub fn routes() -> Routes {
 }
 
 /// Whose events, and which.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub struct Wanted {
     /// Only of this cluster.
     pub cluster_id: Option<ClusterId>,
@@ -181,13 +181,17 @@ fn answer(events: &[Arc<Event>], next_after: i64, has_more: bool, marker: &Marke
 impl ApiState {
     /// The log from `after` on, until `limit` events are found or there are no more.
     async fn find(&self, after: i64, limit: usize, wanted: &Wanted, seen: &Seen) -> Result<Stretch, ApiError> {
-        let mut found = Stretch { position: after, ..Stretch::default() };
+        let head = *self.outbox.head().borrow();
+        let mut found = Stretch { position: self.looked_at(after, wanted, seen), ..Stretch::default() };
         while !found.at_end && found.events.len() < limit {
             let next = self.stretch(found.position, limit - found.events.len(), wanted, seen).await?;
             let stuck = next.position == found.position && next.events.is_empty();
             found.events.extend(next.events);
             found.position = next.position;
             found.at_end = next.at_end || stuck;
+        }
+        if found.events.is_empty() {
+            self.found_nothing(after, found.position, head, wanted, seen);
         }
         Ok(found)
     }

@@ -30,7 +30,7 @@ pub fn routes() -> Routes {
 
 /// Those that are asked again and again by machines.
 pub fn observed_routes() -> Routes {
-    Routes::new().open(routes!(health)).open(routes!(ready))
+    Routes::new().probe(routes!(health)).probe(routes!(ready))
 }
 
 /// The process is alive.

@@ -15,9 +15,11 @@ mod foresight;
 mod gate;
 mod health;
 mod internal;
+mod keeper;
 mod listing;
 mod live;
 mod login;
+mod looked;
 mod marks;
 mod metrics;
 mod openapi;
@@ -51,6 +53,7 @@ use fleetbeat_actors::{
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tracing::Instrument;
 
 pub use gate::{Bounds, GateRules};
 pub use internal::{InternalParts, internal_router};
@@ -73,6 +76,7 @@ use crate::{
     registration::{Registration, Watch},
     silences::Silences,
     store::Store,
+    traces,
     webhooks::Webhooks,
 };
 
@@ -134,6 +138,8 @@ struct ApiState {
     broadcaster: Arc<Broadcaster>,
     listeners: Arc<Listeners>,
     collector: Arc<Collector>,
+    /// What was looked for in vain.
+    looked: Arc<looked::Looked>,
     /// Walks over the whole audit log.
     walks: Arc<Semaphore>,
 }
@@ -166,7 +172,7 @@ impl ApiState {
         let (id, patience) = (entry.cluster.id, self.registration.cadence(&entry.cluster).deadline * 2 + CHECK_SLACK);
         let give_up = self.clock.now() + WATCH_PATIENCE;
         loop {
-            match self.engine.check_now(id, patience).await {
+            match self.engine.check_now(id, patience).instrument(traces::outside("cluster", "check")).await {
                 Ok(report) => return Ok(report),
                 Err(CheckNowError::NotWatched) if self.clock.now() < give_up && self.board.get(id).is_some() => {
                     tokio::time::sleep(WATCH_PAUSE).await;
@@ -199,8 +205,9 @@ pub fn routers(parts: ApiParts) -> Routers {
     let (broadcaster, walks) = (Arc::new(broadcaster), Arc::new(Semaphore::new(1)));
     let streaming = &parts.streaming;
     let listeners = Arc::new(Listeners::new(streaming.max_listeners, streaming.max_listeners_per_caller));
-    let state = ApiState { parts: Arc::new(parts), broadcaster, listeners, collector: Arc::default(), walks };
-    let observability = health::observed_routes().merge(metrics::routes()).prompt().into_router();
+    let (looked, collector) = (Arc::default(), Arc::default());
+    let state = ApiState { parts: Arc::new(parts), broadcaster, listeners, collector, looked, walks };
+    let (observability, _) = health::observed_routes().merge(metrics::routes()).prompt().into_router();
     let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
     let prompt = clusters::routes()
         .merge(fleet::routes())
@@ -228,9 +235,11 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(webhooks::patient_routes())
         .merge(audit::patient_routes())
         .merge(socket::routes());
-    let (router, document) = openapi::begin().merge(routes.into_router()).with_state(state).split_for_parts();
-    let identify = middleware::from_fn_with_state((identity, Arc::clone(&limiter)), access::identify);
-    let limit = middleware::from_fn_with_state(limiter, access::limit);
+    let (routes, openings) = routes.into_router();
+    let (router, document) = openapi::begin().merge(routes).with_state(state).split_for_parts();
+    let keeper = keeper::Doorkeeper { identity, limiter, openings: Arc::new(openings) };
+    let identify = middleware::from_fn_with_state(keeper.clone(), keeper::identify);
+    let limit = middleware::from_fn_with_state(keeper, keeper::limit);
     let observability = observability.layer(limit.clone()).layer(identify.clone());
     let router = router.layer(limit).layer(identify).merge(openapi::routes(&document)).merge(pages);
     let surroundings = Surroundings { rules: gate, clock, journal: Some(journal) };

@@ -18,6 +18,7 @@ use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
 };
+use tracing::Instrument;
 
 use super::{
     ask::Inquirer,
@@ -33,6 +34,7 @@ use crate::{
     credentials::{Account, Credential, Lookup, Vault},
     registration::{Registration, WriteError},
     store::Store,
+    traces,
 };
 
 /// How often the fleet is looked through for clusters whose time has come.
@@ -133,7 +135,8 @@ impl Discoverer {
         let entry = self.board.get(id).ok_or(DiscoveryError::NotFound(id))?;
         let credential = self.credential(id)?.ok_or(DiscoveryError::NoCredentials(id))?;
         let began = Instant::now();
-        let found = self.ask(&entry, Arc::clone(&credential)).await;
+        let asked = self.ask(&entry, Arc::clone(&credential));
+        let found = asked.instrument(traces::outside("cluster", "discovery")).await;
         histogram!("fleetbeat_discovery_duration_seconds").record(began.elapsed().as_secs_f64());
         let (outcome, word, gap) = match &found {
             Ok(evidence) if super::conclude(evidence, None).is_complete() => (Outcome::Complete, "complete", None),
@@ -168,6 +171,7 @@ impl Discoverer {
                 Err(silence) => Permissions::Unknown(silence.into()),
             }
         };
+        let asked = asked.instrument(traces::outside("cluster", "review"));
         Some(tokio::time::timeout(REVIEW.time, asked).await.unwrap_or(Permissions::Unknown(Gap::Late)))
     }
 

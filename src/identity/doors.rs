@@ -1,7 +1,7 @@
 //! Doors: the methods that are set, and which of them a request has to pass. Exactly one decides about each request; what one
 //! refuses no other is asked about.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 
@@ -120,7 +120,7 @@ impl Identity {
     pub async fn identify(&self, knock: Knock<'_>) -> Result<Caller, Unknown> {
         match self.recall(knock).await {
             Some(known) => known,
-            None => self.ask_hub(knock.bearer()?.unwrap_or_default()).await,
+            None => self.ask_hub(knock.bearer()?.unwrap_or_default(), knock.address()).await,
         }
     }
 
@@ -142,20 +142,21 @@ impl Identity {
         }
     }
 
-    /// Whose bearer token is this? Its look decides who is asked: us, the issuer that it names, or else the hub.
+    /// Whose bearer token is this, that somebody shows at this address? Its look decides who is asked: us, the issuer that it
+    /// names, or else the hub.
     ///
     /// # Errors
     /// [`Unknown`], as for [`Identity::identify`].
-    pub async fn identify_bearer(&self, bearer: &str) -> Result<Caller, Unknown> {
+    pub async fn identify_bearer(&self, bearer: &str, address: Option<IpAddr>) -> Result<Caller, Unknown> {
         match self.recall_bearer(bearer).await {
             Some(known) => known,
-            None => self.ask_hub(bearer).await,
+            None => self.ask_hub(bearer, address).await,
         }
     }
 
-    async fn ask_hub(&self, bearer: &str) -> Result<Caller, Unknown> {
+    async fn ask_hub(&self, bearer: &str, address: Option<IpAddr>) -> Result<Caller, Unknown> {
         match &self.kubernetes {
-            Some(kubernetes) => kubernetes.identify(bearer).await,
+            Some(kubernetes) => kubernetes.identify(bearer, address).await,
             None => Err(Unknown::Refused),
         }
     }

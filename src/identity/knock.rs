@@ -1,5 +1,7 @@
 //! Knocks: what a request shows of its caller, taken apart the same way for every method.
 
+use std::net::IpAddr;
+
 use axum::http::{HeaderMap, Method, header};
 
 use super::{Peer, Unknown};
@@ -19,6 +21,11 @@ pub struct Knock<'a> {
 }
 
 impl<'a> Knock<'a> {
+    /// The address it came from; none from a Unix socket.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.peer.address.map(|address| address.ip())
+    }
+
     /// Its bearer token: exactly one `Authorization`, or none.
     ///
     /// # Errors

@@ -1,16 +1,21 @@
 //! Kubernetes: bearer tokens that the hub's API server knows (TokenReview), and what their owners may do. This is how users of
 //! OpenShift and service accounts come in.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use fleetbeat_actors::ports::Clock;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 use super::{Caller, Method, Rights, Unknown, caller::Proved};
-use crate::hub::{Review, Reviews};
+use crate::{
+    hub::{Review, Reviews},
+    limits::{Turns, network_of},
+};
 
 /// Questions of each kind to the hub at once; further ones wait their turn.
 const AT_ONCE: usize = 16;
+/// Of these about tokens that one address shows: strangers anywhere do not keep others waiting.
+const AT_ONCE_OF_ONE: usize = AT_ONCE / 4;
 /// How long one waits for its turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long what a caller began goes on before they have to prove themselves again.
@@ -25,7 +30,7 @@ pub struct Kubernetes {
     audience: String,
     rights: Rights,
     /// Questions about tokens, which strangers can ask.
-    reviewing: Semaphore,
+    reviewing: Turns,
     /// Questions about the rights of those whose token was accepted.
     asking: Semaphore,
 }
@@ -33,19 +38,20 @@ pub struct Kubernetes {
 impl Kubernetes {
     /// Believes the hub about tokens made for this audience.
     pub fn new(reviews: Reviews, clock: Arc<dyn Clock>, audience: String, rights: Rights) -> Self {
-        let (reviewing, asking) = (Semaphore::new(AT_ONCE), Semaphore::new(AT_ONCE));
+        let (reviewing, asking) = (Turns::new(AT_ONCE, AT_ONCE_OF_ONE), Semaphore::new(AT_ONCE));
         Self { reviews, clock, audience, rights, reviewing, asking }
     }
 
-    /// Whose bearer token is this?
+    /// Whose bearer token is this, that somebody shows at this address?
     ///
     /// # Errors
     /// [`Unknown`]: refused, nobody who may do anything, or the hub does not say.
-    pub async fn identify(&self, token: &str) -> Result<Caller, Unknown> {
+    pub async fn identify(&self, token: &str, address: Option<IpAddr>) -> Result<Caller, Unknown> {
         if let Some(known) = self.recall(token).await {
             return known;
         }
-        let place = turn(&self.reviewing).await?;
+        let name = network_of(address);
+        let place = in_time(self.reviewing.take(&name)).await?;
         let review = self.reviews.review(token, &self.audience).await.map_err(|error| {
             tracing::warn!(%error, "the hub did not review a token");
             Unknown::Unavailable
@@ -65,7 +71,7 @@ impl Kubernetes {
         if user.user.len() > MAX_NAME || user.user.chars().any(char::is_control) {
             return Err(Unknown::Refused);
         }
-        let _place = turn(&self.asking).await?;
+        let _place = in_time(self.asking.acquire()).await?.map_err(|_| Unknown::Unavailable)?;
         let rights = self.rights.of(&user).await.map_err(|error| {
             tracing::warn!(%error, "the hub did not say what somebody may do");
             Unknown::Unavailable
@@ -77,8 +83,7 @@ impl Kubernetes {
     }
 }
 
-/// A place among those who ask the hub.
-async fn turn(places: &Semaphore) -> Result<SemaphorePermit<'_>, Unknown> {
-    let place = tokio::time::timeout(PATIENCE, places.acquire()).await;
-    place.map_err(|_| Unknown::Unavailable)?.map_err(|_| Unknown::Unavailable)
+/// A place among those who ask the hub, if there is one soon.
+async fn in_time<T>(place: impl Future<Output = T>) -> Result<T, Unknown> {
+    tokio::time::timeout(PATIENCE, place).await.map_err(|_| Unknown::Unavailable)
 }

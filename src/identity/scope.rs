@@ -21,7 +21,7 @@ pub(super) const MAX_CLUSTERS: usize = 1_000;
 const MAX_PARTS: usize = 256;
 
 /// Which clusters a caller may see.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
     /// All, and what concerns the fleet as a whole.
     Everything,

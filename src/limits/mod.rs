@@ -4,6 +4,7 @@ mod bucket;
 mod local;
 mod places;
 mod shared;
+mod turns;
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use fleetbeat_actors::ports::Clock;
 pub use bucket::Rate;
 pub use places::{Held, Places};
 pub use shared::Shared;
+pub use turns::Turns;
 
 use self::local::Buckets;
 

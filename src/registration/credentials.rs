@@ -11,6 +11,7 @@ use fleetbeat_actors::{
 };
 use secrecy::SecretString;
 use serde_json::json;
+use tracing::Instrument;
 
 use super::{
     error::WriteError,
@@ -23,6 +24,7 @@ use crate::{
     credentials::{Binding, Change, Credential, Lookup, Part},
     identity::Author,
     store::AuditEntry,
+    traces,
 };
 
 /// What a proof may take beyond the cluster's own deadline: waiting for permits.
@@ -194,7 +196,7 @@ impl Registration {
     pub(super) async fn prove(&self, entry: Entry, credential: Arc<Credential>, kinds: &[Endpoint]) -> Proven {
         let target = Arc::new(self.policy.target(Arc::clone(&entry.cluster)));
         let patience = target.cadence.deadline + target.cadence.recheck_delay + PROOF_SLACK;
-        let proof = self.vault.prove(target, Arc::clone(&credential));
+        let proof = self.vault.prove(target, Arc::clone(&credential)).instrument(traces::outside("cluster", "proof"));
         let report = tokio::time::timeout(patience, proof).await;
         let report = report.unwrap_or(CheckReport::not_run(NotRun::NoPermit));
         let asked = |kind: &Endpoint| *kind == Endpoint::ApiServer || report.outcome(*kind).is_some();

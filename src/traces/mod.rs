@@ -1,5 +1,5 @@
-//! Spans: of requests, and of what they ask of the database, of Redis and of the hub. Off, there are no spans but the one
-//! that gives log lines their ids. Watched clusters are never told of any.
+//! Spans: of requests, of the parts of one (proof, limit, work), and of what these ask of the database, of Redis, of the hub
+//! and of others. Off, there are no spans but the one that gives log lines their ids. Watched clusters are never told of any.
 
 mod outlet;
 
@@ -75,6 +75,59 @@ pub fn answered(span: &Span, status: StatusCode) {
             span.record("otel.status_code", "ERROR");
         }
     }
+}
+
+/// The span of finding out who is calling.
+pub fn proof() -> Span {
+    if !is_within() {
+        return Span::none();
+    }
+    tracing::info_span!(
+        target: CALLS,
+        "proof",
+        otel.name = "auth validation",
+        otel.kind = "internal",
+        auth.method = Empty,
+    )
+}
+
+/// Notes in such a span by which method the caller is known; a stranger by none.
+pub fn proved(span: &Span, method: Option<&'static str>) {
+    if let Some(method) = method {
+        span.record("auth.method", method);
+    }
+}
+
+/// The span of asking whether the caller may ask once more.
+pub fn limit() -> Span {
+    part("rate limit check")
+}
+
+/// The span of what a request wants done, once its caller may.
+pub fn work() -> Span {
+    part("backend request")
+}
+
+fn part(name: &'static str) -> Span {
+    if !is_within() {
+        return Span::none();
+    }
+    tracing::info_span!(target: CALLS, "part", otel.name = name, otel.kind = "internal")
+}
+
+/// The span of a call to somebody else that a request waits for: the token issuer, a watched cluster, a webhook's receiver.
+/// Nothing of it is told them.
+pub fn outside(whom: &'static str, operation: &'static str) -> Span {
+    if !is_within() {
+        return Span::none();
+    }
+    tracing::info_span!(
+        target: CALLS,
+        "outside",
+        otel.name = format!("{whom} {operation}"),
+        otel.kind = "client",
+        peer.service = whom,
+    )
 }
 
 /// The span of a call to the database (`postgresql`, `sqlite`) that a request makes.
@@ -162,7 +215,8 @@ mod tests {
 
     #[test]
     fn while_off_calls_have_no_span_and_requests_keep_their_trace() {
-        for span in [database("sqlite", "write"), redis("EVAL"), publishing(3), hub(&Method::GET)] {
+        let calls = [database("sqlite", "write"), redis("EVAL"), publishing(3), hub(&Method::GET), outside("x", "y")];
+        for span in calls.into_iter().chain([proof(), limit(), work()]) {
             assert!(span.is_none());
         }
         let ids = Ids { request: "r", given: Some("4bf92f3577b34da6a3ce929d0e0e4736") };

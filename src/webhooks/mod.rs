@@ -30,6 +30,7 @@ use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
+use tracing::Instrument;
 use uuid::Uuid;
 
 pub use courier::{Courier, Delivery, Later, Letter};
@@ -47,6 +48,7 @@ use crate::{
     registration::{Detail, Invalid},
     silences::Calendar,
     store::{AuditEntry, AuditOutcome, DeadLetter, Store, WebhookCursor},
+    traces,
 };
 use meters::Meters;
 
@@ -401,7 +403,7 @@ impl Webhooks {
             return Err(WebhookError::Unreadable);
         }
         let _permit = self.by_hand.acquire().await;
-        Ok(self.shared.deliver(desk, news, 1, None).await)
+        Ok(self.shared.deliver(desk, news, 1, None).instrument(traces::outside("webhook", "POST")).await)
     }
 
     async fn judge(&self, url: &url::Url) -> Result<(), WebhookError> {

@@ -119,6 +119,33 @@ async fn pages_of_a_scoped_caller_tell_nothing_of_what_lies_between_their_events
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_change_of_labels_brings_into_sight_is_found_by_whoever_asked_in_vain_before() {
+    let house = House::guarded().await;
+    let admin = house.token(Role::Admin, Scope::Everything).await;
+    let viewer = house.token(Role::Viewer, Scope::labels("team=blue".to_owned()).unwrap()).await;
+    let made = house.as_bearer(&admin, "POST", "/api/v1/clusters", cluster("late-1", "red")).await.json();
+    let path = format!("/api/v1/clusters/{}", made["id"].as_str().unwrap());
+    house.until(made["id"].as_str().unwrap(), "ONLINE").await;
+    let seen = async || {
+        let page = house.as_bearer(&viewer, "GET", "/api/v1/events", Value::Null).await.json();
+        let types = page["items"].as_array().unwrap().iter().map(|event| event["event_type"].clone());
+        types.collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        assert_eq!(seen().await, [json!(null); 0]);
+    }
+    let moved = house.as_bearer(&admin, "PUT", &path, json!({ "labels": { "team": "blue" } })).await;
+    assert_eq!(moved.status, 200, "{}", moved.text());
+    assert_eq!(seen().await, ["CLUSTER_STATUS_CHANGED", "CLUSTER_UPDATED"]);
+    assert_eq!(house.as_bearer(&admin, "PUT", &path, json!({ "labels": { "team": "red" } })).await.status, 200);
+    for _ in 0..2 {
+        assert_eq!(seen().await, [json!(null); 0]);
+    }
+    assert_eq!(house.as_bearer(&admin, "DELETE", &path, Value::Null).await.status, 204);
+    assert_eq!(seen().await, ["CLUSTER_UPDATED"], "what tells that it was blue");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_the_fleet_s_log_ends_is_told_to_those_who_see_all_of_it() {
     let house = House::guarded().await;
     let admin = house.token(Role::Admin, Scope::Everything).await;

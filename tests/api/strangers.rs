@@ -66,12 +66,17 @@ const SCARCE: Rate = Rate { per_second: 1e-6, burst: 5.0 };
 const PLENTY: Rate = Rate { per_second: 0.0, burst: 1.0 };
 
 async fn ask(router: &Router, path: &str, bearer: Option<&str>) -> u16 {
+    ask_from(9, router, path, bearer).await
+}
+
+/// The same from an address of one's choice.
+async fn ask_from(host: u8, router: &Router, path: &str, bearer: Option<&str>) -> u16 {
     let mut request = Request::get(path);
     if let Some(bearer) = bearer {
         request = request.header("authorization", format!("Bearer {bearer}"));
     }
     let mut request = request.body(Body::empty()).unwrap();
-    request.extensions_mut().insert(Peer::at(SocketAddr::from(([127, 0, 0, 9], 1))));
+    request.extensions_mut().insert(Peer::at(SocketAddr::from(([127, 0, 0, host], 1))));
     router.clone().oneshot(request).await.unwrap().status().as_u16()
 }
 
@@ -109,14 +114,22 @@ async fn all_at_once_they_are_no_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_tells_nothing_of_the_fleet_asks_nobody_who_is_calling() {
-    let (_house, hub, router) = guarded(PLENTY).await;
-    for path in ["/health", "/ready", "/api/v1/version", "/api/v1/auth/methods", "/api/v1/status-page", "/auth/login"] {
-        let plain = ask(&router, path, None).await;
-        for n in 0..20 {
-            assert_eq!(ask(&router, path, Some(&format!("guess-{path}-{n}"))).await, plain, "{path}");
+    let (house, hub, router) = guarded(PLENTY).await;
+    let document = house.get("/api/v1/openapi.json").await.json();
+    let mut open = 0;
+    for (path, item) in document["paths"].as_object().unwrap().iter().filter(|(_, item)| item.get("get").is_some()) {
+        // Who opens a socket may be known already.
+        let is_open = item["get"]["x-required-role"] == "none" && path != "/ws";
+        let path = path.replace("{id}", &uuid::Uuid::now_v7().to_string()).replace("{name}", "nobody");
+        let (before, plain) = (hub.asked(), ask(&router, &path, None).await);
+        for n in 0..5 {
+            let guess = format!("guess-{n}-{}", uuid::Uuid::now_v7().simple());
+            assert_eq!(ask(&router, &path, Some(&guess)).await, plain, "{path}");
         }
+        assert_eq!(hub.asked() - before, if is_open { 0 } else { 5 }, "{path}");
+        open += usize::from(is_open);
     }
-    assert_eq!(hub.asked(), 0);
+    assert!(open >= 7, "{open} are open");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,8 +138,8 @@ async fn who_is_remembered_does_not_wait_behind_strangers() {
     assert_eq!(ask(&router, "/api/v1/whoami", Some("good-one")).await, 200);
     let strangers: Vec<_> = (0..40)
         .map(|n| {
-            let router = router.clone();
-            tokio::spawn(async move { ask(&router, "/api/v1/whoami", Some(&format!("hang-{n}"))).await })
+            let (router, host, bearer) = (router.clone(), 10 + n / 4, format!("hang-{n}"));
+            tokio::spawn(async move { ask_from(host, &router, "/api/v1/whoami", Some(&bearer)).await })
         })
         .collect();
     eventually(Duration::from_secs(60), async || {
@@ -149,4 +162,35 @@ async fn a_token_that_turns_out_good_costs_its_address_nothing() {
     }
     assert_eq!(ask(&router, "/api/v1/whoami", Some("guess-again")).await, 429);
     assert_eq!(ask(&router, "/api/v1/whoami", Some("good-1")).await, 200, "who is known is not hurt");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn strangers_of_one_address_leave_places_at_the_hub_to_others() {
+    let (_house, hub, router) = guarded(PLENTY).await;
+    let strangers: Vec<_> = (0..60)
+        .map(|n| {
+            let router = router.clone();
+            tokio::spawn(async move { ask(&router, "/api/v1/whoami", Some(&format!("hang-{n}"))).await })
+        })
+        .collect();
+    // All but those that the hub is asked about are told that they are not known now.
+    eventually(Duration::from_secs(60), async || {
+        let answered = strangers.iter().filter(|each| each.is_finished()).count();
+        if answered == 56 { Ok(()) } else { Err(format!("{answered} are answered")) }
+    })
+    .await;
+    assert_eq!(hub.asked(), 4, "a quarter of its places");
+    for n in 0..3 {
+        assert_eq!(ask_from(10, &router, "/api/v1/whoami", Some(&format!("good-{n}"))).await, 200);
+    }
+    assert_eq!(ask(&router, "/api/v1/whoami", Some("good-late")).await, 503, "there is no place for that address");
+    let mut answers = HashSet::new();
+    for each in strangers {
+        if each.is_finished() {
+            answers.insert(each.await.unwrap());
+        } else {
+            each.abort();
+        }
+    }
+    assert_eq!(answers, [503].into());
 }

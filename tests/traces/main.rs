@@ -9,6 +9,7 @@ mod collector;
 mod spoke;
 #[path = "../support/mod.rs"]
 mod support;
+mod tree;
 
 use std::time::Duration;
 
@@ -31,6 +32,12 @@ fn of_trace<'a>(spans: &'a [Span], name: &str) -> Option<&'a Span> {
     spans.iter().find(|span| span.trace_id == TRACE && span.name == name)
 }
 
+/// The spans that a span is a part of, the nearest first.
+fn around<'a>(spans: &'a [Span], span: &Span) -> Vec<&'a Span> {
+    let parent = |of: &Span| spans.iter().find(|other| other.trace_id == of.trace_id && other.span_id == of.parent_id);
+    std::iter::successors(parent(span), |inner| parent(inner)).collect()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_registration_continues_its_caller_s_trace_to_the_database_and_never_to_the_spoke() {
     let (scratch, authority, collector) = (Scratch::new(), Authority::new(), Collector::start().await);
@@ -50,11 +57,16 @@ async fn a_registration_continues_its_caller_s_trace_to_the_database_and_never_t
         let spans = collector.spans();
         let request = of_trace(&spans, "POST /api/v1/clusters").cloned();
         let write = of_trace(&spans, "sqlite write").cloned();
-        request.zip(write).ok_or(spans)
+        match request.zip(write) {
+            Some((request, write)) => Ok((request, write, spans)),
+            None => Err(spans),
+        }
     });
-    let (request, write) = spans.await;
+    let (request, write, spans) = spans.await;
     assert_eq!((request.parent_id.as_str(), request.trace_state.as_str()), (PARENT, "aiops=gateway"));
-    assert_eq!(write.parent_id, request.span_id);
+    let names: Vec<_> = around(&spans, &write).into_iter().map(|span| (&*span.name, &*span.span_id)).collect();
+    let [("backend request", work), ("POST /api/v1/clusters", whole)] = names[..] else { panic!("{names:?}") };
+    assert_eq!((work, whole), (&*write.parent_id, &*request.span_id));
     assert_eq!(request.attribute("http.response.status_code"), "201");
     assert_eq!(request.attribute("http.route"), "/api/v1/clusters");
     assert_eq!(collector.service(), "fleet-under-test");

@@ -29,7 +29,7 @@ const MAX_WIRE: usize = 64 * 1024;
 
 /// The route; it never ends by a deadline.
 pub fn routes() -> Routes {
-    Routes::new().open(routes!(open_socket))
+    Routes::new().greeting(routes!(open_socket))
 }
 
 /// Opens a WebSocket. The client says `auth` within 5 s, then `subscribe`, `unsubscribe` and `ping`; it hears `auth_response`,

@@ -155,10 +155,13 @@ impl Session {
 
     /// Whose token is it? Without one, whoever opened the socket.
     async fn authenticate(&mut self, token: Option<String>) -> Result<Seen, End> {
-        let identity = &self.api.identity;
+        let (identity, address) = (&self.api.identity, self.origin.address.map(|address| address.ip()));
         let caller = match token.filter(|token| !token.is_empty()) {
             _ if identity.is_open() => Some(Caller::open()),
-            Some(token) => timeout(SENT_WITHIN, identity.identify_bearer(&token)).await.ok().and_then(Result::ok),
+            Some(token) => {
+                let identified = timeout(SENT_WITHIN, identity.identify_bearer(&token, address)).await;
+                identified.ok().and_then(Result::ok)
+            }
             None => self.opener.clone(),
         };
         let Some(caller) = caller else {

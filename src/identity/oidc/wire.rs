@@ -14,9 +14,10 @@ use hyper_util::{
 use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 use rustls_pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
+use tracing::Instrument;
 use url::{Host, Url, form_urlencoded};
 
-use crate::breaker::Breaker;
+use crate::{breaker::Breaker, traces};
 
 /// Longest time for one exchange with the issuer.
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -127,7 +128,8 @@ impl Wire {
         if self.breaker.as_ref().is_some_and(|breaker| !breaker.admits()) {
             return Err(WireError::LeftAlone);
         }
-        let answer = self.answer(request).await;
+        let operation = if request.method() == Method::POST { "POST" } else { "GET" };
+        let answer = self.answer(request).instrument(traces::outside("issuer", operation)).await;
         if let Some(breaker) = &self.breaker {
             breaker.learn(answer.as_ref().err().is_none_or(|error| !error.is_absence()));
         }
