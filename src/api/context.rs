@@ -10,7 +10,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use fleetbeat_actors::ports::Clock;
-use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -32,7 +31,7 @@ pub async fn surround(State(clock): State<Arc<dyn Clock>>, mut request: Request,
     let ids = traces::Ids { request: &request_id, given: given.as_deref() };
     let (span, trace_id) = traces::request(&method, &path, ids, headers);
     request.extensions_mut().insert(RequestId(request_id.as_str().into()));
-    let response = next.run(request).instrument(span.clone()).await;
+    let response = traces::answer(&span, next.run(request)).await;
     traces::answered(&span, response.status());
     let mut response = undress(&response)
         .map(|error| redress(&response, dress(&error, &trace_id, clock.wall(), as_problem)))

@@ -17,7 +17,6 @@ use tokio::{
     sync::{Mutex, MutexGuard},
     time::Instant,
 };
-use tracing::Instrument;
 
 use super::{change::Change, error::WriteError, source, spec::Spec, watch::Watch};
 use crate::{
@@ -25,6 +24,7 @@ use crate::{
     credentials::Vault,
     identity::Author,
     store::{self, AuditEntry, Store},
+    traces,
 };
 
 /// A write is answered within this time, whatever the store does, unless [`Registration::answering_within`] says otherwise.
@@ -309,7 +309,7 @@ impl Registration {
 pub(super) async fn detached<T: Send + 'static>(
     write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
 ) -> Result<T, WriteError> {
-    tokio::spawn(write.in_current_span()).await.unwrap_or_else(|panic| {
+    tokio::spawn(traces::carried(write)).await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a write died");
         Err(WriteError::Internal)
     })

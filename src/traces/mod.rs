@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use opentelemetry::{propagation::TextMapPropagator, trace::TraceContextExt};
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use tracing::{Span, field::Empty};
+use tracing::{Instrument, Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub use outlet::{Traces, TracesError};
@@ -21,6 +21,11 @@ pub const CALLS: &str = "fleetbeat::span::call";
 
 /// Are spans sent anywhere?
 static ON: AtomicBool = AtomicBool::new(false);
+
+tokio::task_local! {
+    /// The span of the request that a task answers.
+    static REQUEST: Span;
+}
 
 fn is_on() -> bool {
     ON.load(Ordering::Relaxed)
@@ -65,6 +70,18 @@ pub fn request(method: &Method, route: &str, ids: Ids<'_>, headers: &HeaderMap) 
     let trace_id = ids.given.map(str::to_owned).or_else(|| trace_id(&span)).unwrap_or_else(own);
     span.record("trace_id", &*trace_id);
     (span, trace_id)
+}
+
+/// Answers a request within its span.
+pub async fn answer<F: Future>(span: &Span, future: F) -> F::Output {
+    REQUEST.scope(span.clone(), future.instrument(span.clone())).await
+}
+
+/// What goes on in a task of its own as a part of what goes on now. Lines of the log know the request's span only, and find it
+/// among those that are entered there.
+pub fn carried<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let request = REQUEST.try_with(Span::clone).unwrap_or_else(|_| Span::none());
+    future.in_current_span().instrument(request)
 }
 
 /// Notes in a request's span how it was answered.

@@ -132,7 +132,6 @@ async fn the_hub_is_asked_within_the_proof_and_a_cluster_within_the_work() {
         ("rate limit check", refreshed),
         ("backend request", refreshed),
         ("cluster check", "backend request"),
-        ("sqlite write", "backend request"),
     ]);
     let mut number = 0;
     grows(&collector, &product.client(), expected, async |client| {
