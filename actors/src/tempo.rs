@@ -8,10 +8,10 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::health::Beat;
+use crate::health::beat::{Beat, SHORTEST_MS};
 
 /// Beats that clusters may share, in milliseconds. All of them fit into one another and into seconds.
-const BEATS: [u32; 4] = [125, 250, 500, 1_000];
+const BEATS: [u32; 4] = [SHORTEST_MS, 250, 500, 1_000];
 /// So many checks are to begin on one beat: a check that is alone costs twice as much as one among as many.
 const COMPANY: f64 = 30.0;
 /// A shorter beat is left when fewer than this begin on it.
@@ -56,7 +56,7 @@ impl Tempo {
 
     /// How long until the next time on the grid of `every`.
     pub(crate) fn until_next(&self, now: Instant, every: Duration) -> Duration {
-        every - Duration::from_nanos((now.saturating_duration_since(self.anchor).as_nanos() % every.as_nanos()) as u64)
+        Beat { anchor: self.anchor, every }.until_next(now)
     }
 }
 

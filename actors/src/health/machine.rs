@@ -5,8 +5,8 @@ use std::{collections::VecDeque, time::Instant};
 use chrono::{DateTime, Utc};
 
 use super::{
-    CheckReport, Endpoint, Evidence, Failure, NotRun, Sight, State, Status, judge,
-    pace::{Beat, Pace},
+    Beat, CheckReport, Endpoint, Evidence, Failure, NotRun, Sight, State, Status, judge,
+    pace::Pace,
     threshold::{self, Weighing},
 };
 use crate::target::{Cadence, Policy};

@@ -1,5 +1,6 @@
 //! What is true: pure health rules. No runtime, no clock, no I/O; every decision is a function of its arguments.
 
+pub(crate) mod beat;
 mod cause;
 mod judge;
 mod machine;
@@ -10,10 +11,10 @@ mod status;
 pub mod threshold;
 mod transition;
 
+pub use beat::Beat;
 pub use cause::{Cause, Failure, NotRun};
 pub use judge::{Sight, judge};
 pub use machine::{Change, Effects, Input, Machine, Moment, PokeReason, StartCheck, Trust};
 pub use outcome::{CheckReport, Endpoint, Outcome};
-pub use pace::Beat;
 pub use status::{Connectivity, Finding, Findings, Memory, State, Status};
 pub use transition::{Evidence, Transition};

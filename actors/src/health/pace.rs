@@ -5,33 +5,6 @@ use std::time::{Duration, Instant};
 use super::Moment;
 use crate::target::Cadence;
 
-/// A beat is shortened for a cluster whose period is not this many times as long.
-const BEATS_A_PERIOD: u32 = 8;
-/// But never below this.
-const SHORTEST: Duration = Duration::from_millis(125);
-
-/// The beat that all clusters share: regular checks begin on it. Those that begin together cost far less each than one at
-/// a time: the processor wakes once for them, and finds its way warm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Beat {
-    /// Any time on the beat.
-    pub anchor: Instant,
-    /// From one beat to the next.
-    pub every: Duration,
-}
-
-impl Beat {
-    /// The first beat not before `due`, for checks of this period.
-    fn not_before(self, due: Instant, period: Duration) -> Instant {
-        let mut every = self.every;
-        while every > SHORTEST && every * BEATS_A_PERIOD > period {
-            every /= 2;
-        }
-        let into = due.saturating_duration_since(self.anchor).as_nanos() % every.as_nanos();
-        if into == 0 { due } else { due + (every - Duration::from_nanos(into as u64)) }
-    }
-}
-
 /// Pokes by closed connections that may come in a row; one more is earned each period.
 const POKES: f64 = 3.0;
 
@@ -115,7 +88,7 @@ fn share(period: Duration, phase: u64) -> Duration {
 mod tests {
     use chrono::DateTime;
 
-    use super::*;
+    use super::{super::Beat, *};
 
     const PERIOD: Duration = Duration::from_secs(30);
 
@@ -152,17 +125,6 @@ mod tests {
             let off = pace.due() - at.now - share(PERIOD, phase);
             assert!(off < beat.every || (PERIOD..PERIOD + beat.every).contains(&off), "{off:?}");
         }
-    }
-
-    #[test]
-    fn a_short_period_has_a_short_beat() {
-        let now = crate::testing::instant();
-        let beat = Beat { anchor: now, every: Duration::from_secs(1) };
-        let waits = [30, 8, 5, 2, 1].map(|seconds| {
-            let due = beat.not_before(now + Duration::from_millis(1), Duration::from_secs(seconds));
-            (due - now).as_millis()
-        });
-        assert_eq!(waits, [1_000, 1_000, 500, 250, 125]);
     }
 
     #[test]
