@@ -99,10 +99,10 @@ struct FanoutState {
     /// Events that wait, as last counted and published since.
     waiting: u64,
     draining: Vec<oneshot::Sender<bool>>,
-    /// The position that the marker writes.
+    /// The position that the keeper writes.
     mark: watch::Sender<i64>,
     watcher: AbortHandle,
-    marker: AbortHandle,
+    keeper: AbortHandle,
 }
 
 impl Actor for FanoutActor {
@@ -122,7 +122,7 @@ impl Actor for FanoutActor {
                 async move { while actor.cast(FanoutMessage::Grown).is_ok() && head.changed().await.is_ok() {} },
             );
         let mark = watch::Sender::new(parts.position);
-        let marker = tokio::spawn(keep_mark(parts.clone(), mark.subscribe()));
+        let keeper = tokio::spawn(keep_mark(parts.clone(), mark.subscribe()));
         Ok(FanoutState {
             parts,
             busy: false,
@@ -131,7 +131,7 @@ impl Actor for FanoutActor {
             draining: Vec::new(),
             mark,
             watcher: watcher.abort_handle(),
-            marker: marker.abort_handle(),
+            keeper: keeper.abort_handle(),
         })
     }
 
@@ -231,7 +231,7 @@ impl FanoutState {
 impl Drop for FanoutState {
     fn drop(&mut self) {
         self.watcher.abort();
-        self.marker.abort();
+        self.keeper.abort();
     }
 }
 

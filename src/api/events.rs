@@ -22,9 +22,9 @@ use super::{
     ApiState,
     access::{Routes, Seen},
     error::ApiError,
-    marks::{Marker, marked},
     query::{FromParameters, Parameters, Params},
     schema::{self, Always, NeedsStore},
+    silenced::{SilenceLookup, with_silences},
 };
 use crate::store::EventFilter;
 
@@ -161,10 +161,10 @@ async fn list_events(
     let shown = found.events.last().map_or(after, |event| event.position);
     // Where the log ends is told to those only who see all of it.
     let next_after = if has_more || !seen.is_everything() { shown } else { found.position };
-    Ok(answer(&found.events, next_after, has_more, api.broadcaster.marker()))
+    Ok(answer(&found.events, next_after, has_more, api.broadcaster.silences()))
 }
 
-fn answer(events: &[Arc<Event>], next_after: i64, has_more: bool, marker: &Marker) -> Response {
+fn answer(events: &[Arc<Event>], next_after: i64, has_more: bool, silences: &SilenceLookup) -> Response {
     let size = events.iter().map(|event| event.json.len() + 1).sum::<usize>();
     let mut body = String::with_capacity(size + 80);
     body.push_str("{\"items\":[");
@@ -172,7 +172,7 @@ fn answer(events: &[Arc<Event>], next_after: i64, has_more: bool, marker: &Marke
         if index > 0 {
             body.push(',');
         }
-        body.push_str(&marked(&event.json, &marker.silences(event)));
+        body.push_str(&with_silences(&event.json, &silences.of(event)));
     }
     body.push_str(&format!("],\"next_after\":{next_after},\"has_more\":{has_more}}}"));
     ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()

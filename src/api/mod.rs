@@ -20,13 +20,13 @@ mod listing;
 mod live;
 mod login;
 mod looked;
-mod marks;
 mod metrics;
 mod openapi;
 mod past;
 mod query;
 mod schema;
 mod sessions;
+mod silenced;
 mod silences;
 mod socket;
 mod status_page;
@@ -200,8 +200,8 @@ pub fn router(parts: ApiParts) -> Router {
 pub fn routers(parts: ApiParts) -> Routers {
     let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
     let (limiter, gate, pages) = (Arc::clone(&parts.limiter), Arc::new(parts.gate.clone()), parts.pages.clone());
-    let marker = marks::Marker::new(Arc::clone(&parts.board), Arc::clone(parts.silences.calendar()));
-    let broadcaster = Broadcaster::new(Arc::clone(&parts.outbox), marker);
+    let silences = silenced::SilenceLookup::new(Arc::clone(&parts.board), Arc::clone(parts.silences.calendar()));
+    let broadcaster = Broadcaster::new(Arc::clone(&parts.outbox), silences);
     let (broadcaster, walks) = (Arc::new(broadcaster), Arc::new(Semaphore::new(1)));
     let streaming = &parts.streaming;
     let listeners = Arc::new(Listeners::new(streaming.max_listeners, streaming.max_listeners_per_caller));

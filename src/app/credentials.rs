@@ -14,7 +14,7 @@ use crate::{
     breaker::Breakers,
     clock::SystemClock,
     config::{CredentialPlace, Settings},
-    credentials::{CredentialStore, Foresight, InMemoryCredentials, KeySource, Marker, SealedStore, Vault},
+    credentials::{CredentialStore, Foresight, InMemoryCredentials, KeySource, KeyedHasher, SealedStore, Vault},
     probes::HttpProber,
     registration::{Registration, Told, WriteError},
     secrets::{KubeSecrets, Noticed},
@@ -51,8 +51,8 @@ pub(super) async fn vault(
         }
         CredentialPlace::Kubernetes => {
             let hub = super::hub::needed_by("credentials.store: kubernetes", settings, Some(&breakers.hub)).await?;
-            let marker = Marker::new(key_source(settings));
-            let secrets = KubeSecrets::new(&hub, &settings.credentials.secret_namespace, Arc::clone(store), marker);
+            let hasher = KeyedHasher::new(key_source(settings));
+            let secrets = KubeSecrets::new(&hub, &settings.credentials.secret_namespace, Arc::clone(store), hasher);
             let secrets = Arc::new(secrets);
             (Arc::clone(&secrets) as _, Some(secrets))
         }

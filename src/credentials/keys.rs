@@ -18,8 +18,8 @@ use super::binding::{fingerprint, hex};
 
 /// Bytes of a key.
 const KEY_BYTES: usize = 32;
-/// What a key for marks is made for.
-const MARKING: &[u8] = b"fleetbeat marks of credentials 1";
+/// What a key for hashes is made for. Stored hashes depend on its bytes.
+const HASHING: &[u8] = b"fleetbeat marks of credentials 1";
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -215,9 +215,9 @@ impl Keyring {
         Some(bytes)
     }
 
-    /// Keys for marks of credentials, one made from each key; the first is that of the key that seals.
-    pub(super) fn marking(&self) -> Vec<hmac::Key> {
-        let from = |key: &Key| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*key.bytes), MARKING);
+    /// Keys for hashes of credentials, one made from each key; the first is that of the key that seals.
+    pub(super) fn hash_keys(&self) -> Vec<hmac::Key> {
+        let from = |key: &Key| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &*key.bytes), HASHING);
         self.0.iter().map(|key| hmac::Key::new(hmac::HMAC_SHA256, from(key).as_ref())).collect()
     }
 

@@ -22,7 +22,7 @@ use kube::{
 };
 
 use crate::{
-    credentials::{Change, Credential, CredentialStore, Found, Marker},
+    credentials::{Change, Credential, CredentialStore, Found, KeyedHasher},
     hub::{Hub, HubError},
     store::{AuditEntry, BegunWrite, Store},
 };
@@ -38,7 +38,7 @@ const TRIES: usize = 5;
 pub struct KubeSecrets {
     api: Api<Secret>,
     store: Arc<dyn Store>,
-    marker: Marker,
+    hasher: KeyedHasher,
     /// The versions that were there when everything was loaded.
     loaded: DashMap<ClusterId, String>,
     /// The versions that were told of; an empty one, which no Secret has, while a write is under way.
@@ -54,10 +54,10 @@ pub struct Kept {
 }
 
 impl KubeSecrets {
-    /// The Secrets of `namespace`, for the clusters of `store`, which remembers marks of what is in them.
-    pub fn new(hub: &Hub, namespace: &str, store: Arc<dyn Store>, marker: Marker) -> Self {
+    /// The Secrets of `namespace`, for the clusters of `store`, which remembers keyed hashes of what is in them.
+    pub fn new(hub: &Hub, namespace: &str, store: Arc<dyn Store>, hasher: KeyedHasher) -> Self {
         let api = Api::namespaced(hub.client(), namespace);
-        Self { api, store, marker, loaded: DashMap::new(), told: DashMap::new() }
+        Self { api, store, hasher, loaded: DashMap::new(), told: DashMap::new() }
     }
 
     /// Does the hub answer, and let us read?

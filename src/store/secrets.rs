@@ -24,7 +24,7 @@ pub struct BegunWrite {
 pub struct SecretMark {
     /// Whose.
     pub cluster_id: ClusterId,
-    /// What is remembered of the Secret that was last told of: its version and what else marks it; `None` when there was none.
+    /// What is remembered of the Secret that was last told of: its version and a keyed hash; `None` when there was none.
     pub version: Option<String>,
     /// A write of which nobody has told yet.
     pub begun: Option<BegunWrite>,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fleetbeat::{
-    credentials::{KeySource, Marker},
+    credentials::{KeySource, KeyedHasher},
     hub::{Hub, Limits, Source},
     secrets::KubeSecrets,
     store::{OpenError, Place, Store, StoreOptions, open},
@@ -59,7 +59,7 @@ impl Backend {
     pub fn secrets(&self, store: &Arc<dyn Store>) -> Option<KubeSecrets> {
         let (hub, namespace) = self.secrets.as_ref()?;
         let key = KeySource::File(self._directory.as_ref()?.path().join("credentials.key"));
-        Some(KubeSecrets::new(hub, namespace, Arc::clone(store), Marker::new(key)))
+        Some(KubeSecrets::new(hub, namespace, Arc::clone(store), KeyedHasher::new(key)))
     }
 
     /// Opens it.

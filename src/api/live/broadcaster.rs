@@ -19,7 +19,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use crate::api::marks::{Marker, marked};
+use crate::api::silenced::{SilenceLookup, with_silences};
 
 /// How many of the newest events are kept.
 const KEPT: usize = 8_192;
@@ -67,7 +67,7 @@ impl Frame {
 
     /// As a server-sent event.
     pub fn sse(&self) -> &Bytes {
-        let envelope = || marked(&self.event.json, &self.silenced_by);
+        let envelope = || with_silences(&self.event.json, &self.silenced_by);
         self.sse.get_or_init(|| format!("id: {}\ndata: {}\n\n", self.event.position, envelope()).into())
     }
 
@@ -136,27 +136,27 @@ impl Ring {
 pub struct Broadcaster {
     outbox: Arc<Outbox>,
     head: watch::Receiver<i64>,
-    marker: Marker,
+    silences: SilenceLookup,
     ring: RwLock<Ring>,
 }
 
 impl Broadcaster {
     /// A broadcaster of what the outbox shows from now on.
-    pub fn new(outbox: Arc<Outbox>, marker: Marker) -> Self {
+    pub fn new(outbox: Arc<Outbox>, silences: SilenceLookup) -> Self {
         let head = outbox.head();
         let ring = RwLock::new(Ring { frames: VecDeque::new(), complete_after: *head.borrow() });
-        Self { outbox, head, marker, ring }
+        Self { outbox, head, silences, ring }
     }
 
     /// An event, not in words yet.
     pub fn frame(&self, event: Arc<Event>) -> Frame {
-        let silenced_by = self.marker.silences(&event);
+        let silenced_by = self.silences.of(&event);
         Frame::new(event, silenced_by)
     }
 
-    /// Which events are marked.
-    pub fn marker(&self) -> &Marker {
-        &self.marker
+    /// Which events are silenced.
+    pub fn silences(&self) -> &SilenceLookup {
+        &self.silences
     }
 
     /// Position of the newest event, to be followed.
@@ -215,8 +215,8 @@ mod tests {
 
     fn broadcaster() -> (Arc<Outbox>, Broadcaster) {
         let outbox = Arc::new(Outbox::new(Arc::new(TestClock::default()), 100, []));
-        let marker = Marker::new(Arc::default(), Arc::default());
-        (Arc::clone(&outbox), Broadcaster::new(outbox, marker))
+        let silences = SilenceLookup::new(Arc::default(), Arc::default());
+        (Arc::clone(&outbox), Broadcaster::new(outbox, silences))
     }
 
     async fn tell(outbox: &Outbox, count: usize) -> i64 {

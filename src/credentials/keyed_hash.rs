@@ -1,4 +1,4 @@
-//! Marks of credentials: tell whether they are still the same, to whoever has the key they are made under, and nothing else.
+//! Keyed hashes of credentials: tell whether they are still the same, to whoever has the key they are made under, and nothing else.
 //! So they may be remembered where credentials may not be.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,28 +9,28 @@ use secrecy::ExposeSecret;
 
 use super::{Credential, KeySource, Keyring, Part, binding::hex};
 
-/// Makes marks under the key of stored credentials as it is then: another process may have begun or ended a rotation.
-pub struct Marker {
+/// Makes keyed hashes (HMAC-SHA-256) under the key of stored credentials as it is then: another process may have begun or ended a rotation.
+pub struct KeyedHasher {
     source: KeySource,
     has_warned: AtomicBool,
 }
 
-impl Marker {
+impl KeyedHasher {
     /// With the keys of a source.
     pub fn new(source: KeySource) -> Self {
         Self { source, has_warned: AtomicBool::new(false) }
     }
 
-    /// The mark of what is kept for a cluster; `None` is what cannot be used. No mark without a key.
-    pub fn mark(&self, id: ClusterId, kept: Option<&Credential>) -> Option<String> {
-        let keys = self.keyring()?.marking();
+    /// The hash of what is kept for a cluster; `None` is what cannot be used. No hash without a key.
+    pub fn hash(&self, id: ClusterId, kept: Option<&Credential>) -> Option<String> {
+        let keys = self.keyring()?.hash_keys();
         keys.first().map(|key| hex(made(key, id, kept).as_ref()))
     }
 
-    /// Is this the mark of what is kept now, under any of the keys?
-    pub fn is_mark_of(&self, mark: &str, id: ClusterId, kept: Option<&Credential>) -> bool {
-        let keys = self.keyring().map(|keyring| keyring.marking()).unwrap_or_default();
-        keys.iter().any(|key| hex(made(key, id, kept).as_ref()) == mark)
+    /// Is this the hash of what is kept now, under any of the keys?
+    pub fn is_hash_of(&self, hash: &str, id: ClusterId, kept: Option<&Credential>) -> bool {
+        let keys = self.keyring().map(|keyring| keyring.hash_keys()).unwrap_or_default();
+        keys.iter().any(|key| hex(made(key, id, kept).as_ref()) == hash)
     }
 
     fn keyring(&self) -> Option<Keyring> {
@@ -38,7 +38,7 @@ impl Marker {
             Ok(keyring) => Some(keyring),
             Err(error) => {
                 if !self.has_warned.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(%error, "no key to mark credentials with; their Secrets' versions must do");
+                    tracing::warn!(%error, "no key to hash credentials with; their Secrets' versions must do");
                 }
                 None
             }
@@ -90,8 +90,8 @@ mod tests {
     use super::*;
     use crate::credentials::Binding;
 
-    fn marker(directory: &tempfile::TempDir, name: &str) -> Marker {
-        Marker::new(KeySource::File(directory.path().join(name)))
+    fn hasher(directory: &tempfile::TempDir, name: &str) -> KeyedHasher {
+        KeyedHasher::new(KeySource::File(directory.path().join(name)))
     }
 
     fn one(token: &str) -> Credential {
@@ -99,11 +99,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_of_what_opens_something_whatever_its_version() {
+    fn a_hash_is_of_what_opens_something_whatever_its_version() {
         let directory = tempfile::tempdir().unwrap();
-        let (marker, id) = (marker(&directory, "k"), ClusterId::generate());
-        let mark = marker.mark(id, Some(&one("a"))).unwrap();
-        assert!(marker.is_mark_of(&mark, id, Some(&Credential { version: 7, ..one("a") })));
+        let (hasher, id) = (hasher(&directory, "k"), ClusterId::generate());
+        let hash = hasher.hash(id, Some(&one("a"))).unwrap();
+        assert!(hasher.is_hash_of(&hash, id, Some(&Credential { version: 7, ..one("a") })));
         let bound = Part { bound_to: Some(Binding::stored("https://a:1 -".to_owned())), ..Part::of_token("a") };
         let others = [
             one("b"),
@@ -113,30 +113,30 @@ mod tests {
             Credential::default().with(Endpoint::ApiServer, bound),
         ];
         for other in &others {
-            assert!(!marker.is_mark_of(&mark, id, Some(other)), "{other:?}");
+            assert!(!hasher.is_hash_of(&hash, id, Some(other)), "{other:?}");
         }
-        assert!(!marker.is_mark_of(&mark, id, None) && !marker.is_mark_of("", id, Some(&one("a"))));
-        assert!(!marker.is_mark_of(&mark, ClusterId::generate(), Some(&one("a"))));
+        assert!(!hasher.is_hash_of(&hash, id, None) && !hasher.is_hash_of("", id, Some(&one("a"))));
+        assert!(!hasher.is_hash_of(&hash, ClusterId::generate(), Some(&one("a"))));
     }
 
     #[test]
-    fn a_mark_tells_nothing_without_the_key_and_lives_as_long_as_it() {
+    fn a_hash_tells_nothing_without_the_key_and_lives_as_long_as_it() {
         let directory = tempfile::tempdir().unwrap();
-        let (mine, strange, id) = (marker(&directory, "a"), marker(&directory, "b"), ClusterId::generate());
-        let mark = mine.mark(id, Some(&one("a"))).unwrap();
-        assert!(!strange.is_mark_of(&mark, id, Some(&one("a"))));
+        let (mine, strange, id) = (hasher(&directory, "a"), hasher(&directory, "b"), ClusterId::generate());
+        let hash = mine.hash(id, Some(&one("a"))).unwrap();
+        assert!(!strange.is_hash_of(&hash, id, Some(&one("a"))));
         let source = KeySource::File(directory.path().join("a"));
         source.begin_rotation().unwrap();
-        assert!(marker(&directory, "a").is_mark_of(&mark, id, Some(&one("a"))));
-        assert_ne!(marker(&directory, "a").mark(id, Some(&one("a"))), Some(mark.clone()));
+        assert!(hasher(&directory, "a").is_hash_of(&hash, id, Some(&one("a"))));
+        assert_ne!(hasher(&directory, "a").hash(id, Some(&one("a"))), Some(hash.clone()));
         source.end_rotation().unwrap();
-        assert!(!marker(&directory, "a").is_mark_of(&mark, id, Some(&one("a"))));
+        assert!(!hasher(&directory, "a").is_hash_of(&hash, id, Some(&one("a"))));
     }
 
     #[test]
-    fn there_is_no_mark_without_a_key() {
-        let marker = Marker::new(KeySource::File("/nowhere/at/all".into()));
-        assert_eq!(marker.mark(ClusterId::generate(), None), None);
-        assert!(!marker.is_mark_of("", ClusterId::generate(), None));
+    fn there_is_no_hash_without_a_key() {
+        let hasher = KeyedHasher::new(KeySource::File("/nowhere/at/all".into()));
+        assert_eq!(hasher.hash(ClusterId::generate(), None), None);
+        assert!(!hasher.is_hash_of("", ClusterId::generate(), None));
     }
 }

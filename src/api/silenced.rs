@@ -1,4 +1,4 @@
-//! Marks on events: the silences that held for an event's cluster when it happened. The envelope of an event that nobody
+//! The silences that held for an event's cluster when it happened, told with the event. The envelope of an event that nobody
 //! silenced is as it always was; the other has one field more.
 
 use std::sync::Arc;
@@ -9,27 +9,27 @@ use uuid::Uuid;
 
 use crate::silences::Calendar;
 
-/// Finds out which events are marked.
+/// Finds out which events are silenced.
 #[derive(Clone, Debug)]
-pub struct Marker {
+pub struct SilenceLookup {
     board: Arc<Board>,
     calendar: Arc<Calendar>,
 }
 
-impl Marker {
-    /// A marker for the clusters on this board.
+impl SilenceLookup {
+    /// For the clusters on this board.
     pub fn new(board: Arc<Board>, calendar: Arc<Calendar>) -> Self {
         Self { board, calendar }
     }
 
     /// The silences that held for the cluster of an event; none for one that is not registered any more.
-    pub fn silences(&self, event: &Event) -> Vec<Uuid> {
+    pub fn of(&self, event: &Event) -> Vec<Uuid> {
         self.calendar.muting_event(event, &self.board)
     }
 }
 
-/// The envelope with the mark of these silences.
-pub fn marked(envelope: &str, silenced_by: &[Uuid]) -> String {
+/// The envelope with these silences.
+pub fn with_silences(envelope: &str, silenced_by: &[Uuid]) -> String {
     match envelope.strip_suffix('}') {
         Some(open) if !silenced_by.is_empty() => format!("{open},\"silenced_by\":{}}}", json!(silenced_by)),
         _ => envelope.to_owned(),
@@ -42,8 +42,8 @@ mod tests {
 
     #[test]
     fn only_what_is_silenced_gets_a_field_more() {
-        assert_eq!(marked("{\"a\":1}", &[]), "{\"a\":1}");
+        assert_eq!(with_silences("{\"a\":1}", &[]), "{\"a\":1}");
         let id = Uuid::nil();
-        assert_eq!(marked("{\"a\":1}", &[id]), format!("{{\"a\":1,\"silenced_by\":[\"{id}\"]}}"));
+        assert_eq!(with_silences("{\"a\":1}", &[id]), format!("{{\"a\":1,\"silenced_by\":[\"{id}\"]}}"));
     }
 }
