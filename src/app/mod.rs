@@ -100,7 +100,7 @@ impl App {
             parts::policy(settings),
             Arc::clone(&vault),
         );
-        let registration = Arc::new(registration.answering_within(settings.store.call_timeout));
+        let registration = Arc::new(registration);
         let identity = identity::identity(settings, &store, &clock, &breakers).await?;
         let keep = chrono::TimeDelta::days(i64::from(settings.history.transitions_retention_days));
         let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await;

@@ -58,7 +58,7 @@ impl Registration {
         let changed = before.as_ref().is_none_or(|before| !after.says_the_same(before));
         let value = serde_json::to_value(&after).map_err(|_| WriteError::Internal)?;
         if changed {
-            let mut pen = self.outbox.pen(turn.left().min(self.queue_budget())).await?;
+            let mut pen = self.pen(&turn).await?;
             let payload = json!({
                 "cluster_id": id,
                 "cluster_name": entry.cluster.name,

@@ -27,9 +27,6 @@ use crate::{
     traces,
 };
 
-/// A write is answered within this time, whatever the store does, unless [`Registration::answering_within`] says otherwise.
-const WRITE_BUDGET: Duration = Duration::from_millis(1_800);
-
 /// A write that has not ended so long after its time never will.
 const LAST_RESORT: Duration = Duration::from_millis(100);
 
@@ -59,7 +56,6 @@ pub struct Registration {
     pub(super) vault: Arc<Vault>,
     /// One writer at a time, from reading the board to changing it.
     gate: Mutex<()>,
-    budget: Duration,
 }
 
 /// A writer's turn at the gate, with the time it has left.
@@ -93,18 +89,17 @@ impl Registration {
         policy: Policy,
         vault: Arc<Vault>,
     ) -> Self {
-        Self { board, outbox, store, engine, clock, policy, vault, gate: Mutex::new(()), budget: WRITE_BUDGET }
+        Self { board, outbox, store, engine, clock, policy, vault, gate: Mutex::new(()) }
     }
 
-    /// The same with another time for a write: it is answered within it, whatever the store does.
-    #[must_use]
-    pub fn answering_within(self, budget: Duration) -> Self {
-        Self { budget, ..self }
+    /// How much of a write's time, which is that of a call of the store, may be spent on waiting for other writers.
+    fn queue_budget(&self) -> Duration {
+        self.store.call_timeout() * 4 / 9
     }
 
-    /// How much of a write's time may be spent on waiting for other writers.
-    pub(super) fn queue_budget(&self) -> Duration {
-        self.budget * 4 / 9
+    /// The outbox's pen, inside the turn.
+    pub(super) async fn pen(&self, turn: &Turn<'_>) -> Result<Pen<'_>, WriteError> {
+        Ok(self.outbox.pen(turn.left().min(self.queue_budget())).await?)
     }
 
     /// Registers a cluster.
@@ -167,7 +162,7 @@ impl Registration {
             return Err(WriteError::NameTaken(cluster.name.clone()));
         }
         self.has_own_source(&cluster)?;
-        let mut pen = self.outbox.pen(turn.left().min(self.queue_budget())).await?;
+        let mut pen = self.pen(&turn).await?;
         let event = pen.write(registered(&cluster, now))?;
         let rows = [(Arc::clone(&cluster), Status::unknown(now))];
         let told = [created(Action::ClusterCreate, &cluster, by)];
@@ -201,7 +196,7 @@ impl Registration {
         if cluster.source != entry.cluster.source {
             self.has_own_source(&cluster)?;
         }
-        let mut pen = self.outbox.pen(turn.left().min(self.queue_budget())).await?;
+        let mut pen = self.pen(&turn).await?;
         let mut events = vec![pen.write(updated(&cluster, &fields, now))?];
         let mut audit = vec![changed(action, &cluster, &fields, by)];
         let (mut unbound, mut rest) = (Vec::new(), None);
@@ -230,7 +225,7 @@ impl Registration {
     async fn remove_now(&self, id: ClusterId, expected: Option<Precondition>, by: &Author) -> Result<(), WriteError> {
         let turn = self.turn().await?;
         let entry = self.at_generation(id, expected, by)?;
-        let mut pen = self.outbox.pen(turn.left().min(self.queue_budget())).await?;
+        let mut pen = self.pen(&turn).await?;
         let event = pen.write(deleted(&entry.cluster, self.now()))?;
         let known = expected.map(|Precondition(generation)| generation);
         let told = by.origin.did(Action::ClusterDelete, self.now()).of_cluster(id).of_object(&entry.cluster.name);
@@ -261,7 +256,7 @@ impl Registration {
 
     /// Waits for the turn of this writer.
     pub(super) async fn turn(&self) -> Result<Turn<'_>, WriteError> {
-        let deadline = Instant::now() + self.budget;
+        let deadline = Instant::now() + self.store.call_timeout();
         let gate = tokio::time::timeout(self.queue_budget(), self.gate.lock()).await.map_err(|_| WriteError::BUSY)?;
         Ok(Turn { _gate: gate, deadline })
     }

@@ -1,6 +1,6 @@
 //! What a database must offer for the store to be written once: how connections are had and how calls end.
 
-use std::ops::DerefMut;
+use std::{ops::DerefMut, time::Duration};
 
 use fleetbeat_actors::ports::StoreError;
 
@@ -30,6 +30,9 @@ pub(super) trait Backend: Send + Sync + 'static {
     type Connection: Bulk;
     /// A connection in use.
     type Lease<'a>: DerefMut<Target = Self::Connection> + Send;
+
+    /// The longest time that a call takes.
+    fn call_timeout(&self) -> Duration;
 
     /// Runs a call, which begins with [`Backend::lease`] and ends with [`Backend::finish`], at most for the call's time.
     fn call<T: Send>(

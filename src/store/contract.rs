@@ -1,6 +1,6 @@
 //! The store contract. Both backends pass one conformance suite; nothing outside `store` knows which one runs.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -317,7 +317,7 @@ pub trait AuditLog: Send + Sync + 'static {
 }
 
 /// The store. A change made for somebody takes the entries of the audit log that tell of it; none is for what the engine does of
-/// itself. Every method returns within the store's own time limits (2 s by default), whatever the server does.
+/// itself. Every method returns within [`Store::call_timeout`] and a moment, whatever the server does.
 #[async_trait]
 pub trait Store:
     Roll + Ledger + EventLog + Keys + SessionRows + SilenceRows + AuditLog + WebhookRows + SecretRows
@@ -431,6 +431,9 @@ pub trait Store:
 
     /// Does it answer?
     async fn ping(&self) -> Result<(), StoreError>;
+
+    /// The longest time that a call takes, in which a write has to be done.
+    fn call_timeout(&self) -> Duration;
 
     /// Name of the backend: `sqlite` or `postgresql`.
     fn backend(&self) -> &'static str;

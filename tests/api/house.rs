@@ -246,7 +246,7 @@ impl House {
             Policy::default(),
             Arc::clone(&vault),
         );
-        let registration = Arc::new(registration.answering_within(options.call_timeout));
+        let registration = Arc::new(registration);
         let foresight = Arc::new(Foresight::new(Arc::clone(&vault), 7));
         let answers = Arc::<FakeInquirer>::default();
         let habits = Habits { on_registration: true, period: TimeDelta::hours(24), since: clock.wall() };

@@ -159,6 +159,10 @@ impl Backend for Pool {
     type Connection = PgConnection;
     type Lease<'a> = Lease<'a>;
 
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
     async fn call<T: Send>(
         &self,
         access: Access,

@@ -36,7 +36,7 @@ const OPEN_LIMIT: Duration = Duration::from_secs(60);
 pub(in crate::store) struct Database {
     writer: SqlitePool,
     readers: SqlitePool,
-    limit: Duration,
+    call_timeout: Duration,
     /// Held as long as the store is open: two processes would give out the same positions.
     lock: Mutex<Option<File>>,
 }
@@ -68,7 +68,7 @@ impl Database {
         let writer = pool(1).connect_with(connect.clone()).await.map_err(unavailable)?;
         let readers = pool(options.max_connections.max(1)).connect_with(connect.read_only(true)).await;
         let lock = Mutex::new(Some(lock));
-        Ok(Self { writer, readers: readers.map_err(unavailable)?, limit: options.call_timeout, lock })
+        Ok(Self { writer, readers: readers.map_err(unavailable)?, call_timeout: options.call_timeout, lock })
     }
 }
 
@@ -137,6 +137,10 @@ impl Backend for Database {
     type Connection = SqliteConnection;
     type Lease<'a> = Lease;
 
+    fn call_timeout(&self) -> Duration {
+        self.call_timeout
+    }
+
     async fn call<T: Send>(
         &self,
         access: Access,
@@ -144,7 +148,7 @@ impl Backend for Database {
         call: impl Future<Output = Result<T, Failure>> + Send,
     ) -> Result<T, StoreError> {
         let kind = if access == Access::Read { "read" } else { "write" };
-        within(self.limit, commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
+        within(self.call_timeout, commit, async { call.await.map_err(|error| translate(error, commit.was_sent())) })
             .instrument(traces::database(Self::NAME, kind))
             .await
     }

@@ -3,7 +3,7 @@
 mod secrets;
 mod webhooks;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -352,6 +352,10 @@ impl<B: Backend> Store for Tables<B> {
 
     async fn ping(&self) -> Result<(), StoreError> {
         self.backend.ping().await
+    }
+
+    fn call_timeout(&self) -> Duration {
+        self.backend.call_timeout()
     }
 
     fn backend(&self) -> &'static str {
