@@ -15,12 +15,14 @@ use fred::{
     prelude::*,
     types::{ClusterHash, CustomCommand},
 };
-use support::{Authority, Product, Redis, Scratch, Subscriber, eventually, in_time, stream_entries};
+use support::{Authority, Product, Redis, Scratch, Subscriber, eventually, in_time, part_in_time, stream_entries};
 use tokio::time::Instant;
 
 const SOON: Duration = Duration::from_secs(40);
 /// What a call may take that is not answered, with what a busy machine adds.
 const REFUSED_WITHIN: Duration = Duration::from_millis(600);
+/// How soon after the server's return events are published again.
+const BACK_WITHIN: Duration = Duration::from_secs(3);
 const STREAM: &str = "t:stream";
 
 fn options(redis: &Redis) -> BusOptions {
@@ -120,42 +122,51 @@ async fn thousands_of_events_keep_their_order_and_the_stream_its_length() {
 async fn a_killed_server_is_told_at_once_and_the_first_try_after_its_return_succeeds() {
     let mut redis = Redis::start_new().await;
     let bus = connected(&impatient(&redis)).await;
-    eventually(SOON, || async { bus.publish(&events(ClusterId::generate(), 0..3)).await }).await;
-    redis.kill();
-    in_time(REFUSED_WITHIN, async || {
-        assert!(bus.publish(&events(ClusterId::generate(), 3..6)).await.is_err());
+    let (id, mut next) = (ClusterId::generate(), 3);
+    eventually(SOON, || async { bus.publish(&events(id, 0..3)).await }).await;
+    part_in_time(BACK_WITHIN, async || {
+        let batch = events(id, next..next + 3);
+        redis.kill();
+        in_time(REFUSED_WITHIN, async || assert!(bus.publish(&batch).await.is_err())).await;
+        assert!(!bus.health().connected && bus.health().last_error.is_some());
+        redis.start().await;
+        let back = Instant::now();
+        eventually(SOON, || async { bus.publish(&batch).await }).await;
+        println!("published {:?} after the server's return", back.elapsed());
+        next += 3;
+        back.elapsed()
     })
     .await;
-    assert!(!bus.health().connected && bus.health().last_error.is_some());
-    redis.start().await;
-    let back = Instant::now();
-    eventually(SOON, || async { bus.publish(&events(ClusterId::generate(), 3..6)).await }).await;
-    println!("published {:?} after the server's return", back.elapsed());
-    assert_eq!(first_seen(&redis).await, [0, 1, 2, 3, 4, 5]);
+    assert_eq!(first_seen(&redis).await, (0..next).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stopped_server_is_told_within_its_patience_and_found_again() {
     let mut redis = Redis::start_new().await;
     let bus = connected(&impatient(&redis)).await;
-    let id = ClusterId::generate();
-    let batch = events(id, 0..5);
-    redis.pause();
-    let (stopped, mut took) = (Instant::now(), Vec::new());
-    while stopped.elapsed() < Duration::from_secs(6) {
-        let began = Instant::now();
-        assert!(bus.publish(&batch).await.is_err());
-        took.push(began.elapsed());
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    let (id, mut next, mut took) = (ClusterId::generate(), 0, Vec::new());
+    part_in_time(BACK_WITHIN, async || {
+        let batch = events(id, next..next + 5);
+        redis.pause();
+        let stopped = Instant::now();
+        while stopped.elapsed() < Duration::from_secs(6) {
+            let began = Instant::now();
+            assert!(bus.publish(&batch).await.is_err());
+            took.push(began.elapsed());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        redis.resume();
+        let back = Instant::now();
+        eventually(SOON, || async { bus.publish(&batch).await }).await;
+        println!("published {:?} after the server went on", back.elapsed());
+        next += 5;
+        back.elapsed()
+    })
+    .await;
     took.sort();
     assert!(took[took.len() / 2] < REFUSED_WITHIN, "{took:?}");
-    redis.resume();
-    let back = Instant::now();
-    eventually(SOON, || async { bus.publish(&batch).await }).await;
-    println!("published {:?} after the server went on", back.elapsed());
-    eventually(SOON, || async { bus.publish(&events(id, 5..8)).await }).await;
-    assert_eq!(first_seen(&redis).await, (0..8).collect::<Vec<_>>());
+    eventually(SOON, || async { bus.publish(&events(id, next..next + 3)).await }).await;
+    assert_eq!(first_seen(&redis).await, (0..next + 3).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,6 +207,21 @@ async fn users_passwords_and_tls_are_used_and_never_shown() {
     let shown = format!("{:?} {refused} {refused:?} {wrong:?}", bus.health());
     assert!(!shown.contains("canary"), "{shown}");
     assert_eq!(bus.health().last_error.as_deref(), Some("refused our credentials (WRONGPASS)"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_tls_is_told_as_such() {
+    let plain = Redis::start_new().await;
+    let mistaken = BusOptions { url: plain.url().replace("redis://", "rediss://").into(), ..options(&plain) };
+    let bus = RedisBus::start(&mistaken).unwrap();
+    eventually(SOON, || async {
+        match bus.health().last_error.as_deref() {
+            Some("TLS failed: it does not speak TLS") => Ok(()),
+            other => Err(other.map(str::to_owned)),
+        }
+    })
+    .await;
+    assert!(!bus.health().connected);
 }
 
 /// A product that publishes to this Redis, counts callers there, and trusts the authorities of a file.

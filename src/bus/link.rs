@@ -212,18 +212,10 @@ pub(super) fn word(error: &Error) -> String {
         | ErrorKind::InvalidArgument
         | ErrorKind::NotFound
         | ErrorKind::Backpressure
-        | ErrorKind::Unknown
-            if is_code =>
-        {
-            "refused"
-        }
-        ErrorKind::Config
-        | ErrorKind::Url
-        | ErrorKind::InvalidCommand
-        | ErrorKind::InvalidArgument
-        | ErrorKind::NotFound
-        | ErrorKind::Backpressure
-        | ErrorKind::Unknown => "failed",
+        | ErrorKind::Unknown => match is_code {
+            true => "refused",
+            false => "failed",
+        },
     };
     if is_code { format!("{kind} ({code})") } else { kind.to_owned() }
 }

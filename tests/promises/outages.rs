@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::house::{House, LONG, stories};
-use crate::support::{Live, Postgres, Product, Redis, Subscriber, eventually, stream_entries};
+use crate::support::{Live, Postgres, Product, Redis, Subscriber, eventually, part_in_time, stream_entries};
+
+/// How soon after the database's return it is ready and takes writes.
+const BACK_WITHIN: Duration = Duration::from_secs(15);
 
 async fn unready(house: &House) {
     eventually(LONG, async || house.client.get("/ready").await.status == 503).await;
@@ -28,11 +31,48 @@ async fn refuses_writes(house: &House) {
     assert!(quickest < Duration::from_millis(2_500), "{quickest:?}");
 }
 
-async fn goes_on_without(house: &House, postgres: &mut Postgres, stop: fn(&mut Postgres), stopped_by_kill: bool) {
+/// How the database goes away.
+#[derive(Clone, Copy)]
+enum Outage {
+    Killed,
+    Stopped,
+}
+
+impl Outage {
+    async fn begin(self, house: &House, postgres: &mut Postgres) {
+        match self {
+            Self::Killed => postgres.kill(),
+            Self::Stopped => postgres.pause(),
+        }
+        unready(house).await;
+    }
+
+    /// How long it took to be ready and to take a write after the return.
+    async fn end(self, house: &House, postgres: &mut Postgres) -> Duration {
+        match self {
+            Self::Killed => postgres.start().await,
+            Self::Stopped => postgres.resume(),
+        }
+        let back = Instant::now();
+        eventually(LONG, async || house.client.get("/ready").await.status == 200).await;
+        let ready = back.elapsed();
+        let cluster = format!("/api/v1/clusters/{}", house.cluster(0).await["id"].as_str().unwrap());
+        eventually(LONG, async || {
+            let answer = house.client.put(&cluster, &json!({ "display_name": format!("{ready:?}") })).await;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+        })
+        .await;
+        let (ready, written) = (ready.as_secs_f64(), back.elapsed().as_secs_f64());
+        println!("ready {ready:.2} s and a write taken {written:.2} s after the database returned");
+        back.elapsed()
+    }
+}
+
+/// What goes on without the database, and how long it took to be ready again.
+async fn goes_on_without(house: &House, postgres: &mut Postgres, outage: Outage) -> Duration {
     let head = house.log().await.last().unwrap()["position"].to_string();
     let mut live = Live::open(&house.client, "/api/v1/events/stream", Some(&head)).await;
-    stop(postgres);
-    unready(house).await;
+    outage.begin(house, postgres).await;
     refuses_writes(house).await;
     house.set(5, Behaviour::Dead).await;
     house.until(5, "OFFLINE").await;
@@ -46,18 +86,12 @@ async fn goes_on_without(house: &House, postgres: &mut Postgres, stop: fn(&mut P
     while told.len() < 3 {
         told.push(live.next(LONG).await.expect("the live stream goes on").json());
     }
-    if stopped_by_kill {
-        postgres.start().await
-    } else {
-        postgres.resume()
-    }
-    let began = Instant::now();
-    eventually(LONG, async || house.client.get("/ready").await.status == 200).await;
-    println!("ready {:.2} s after the database returned", began.elapsed().as_secs_f64());
+    let took = outage.end(house, postgres).await;
     let ids = |events: &[Value]| events.iter().map(|event| event["event_id"].to_string()).collect::<BTreeSet<_>>();
     eventually(LONG, async || ids(&house.log().await).is_superset(&ids(&told))).await;
     house.set(6, Behaviour::Healthy).await;
     house.until(6, "ONLINE").await;
+    took
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -65,8 +99,17 @@ async fn without_the_database_everything_but_writing_goes_on() {
     let mut postgres = Postgres::start_new().await;
     let url = postgres.database().await;
     let house = House::of(20, 5, Product::new().impatient().set("database_url", url)).await;
-    goes_on_without(&house, &mut postgres, Postgres::kill, true).await;
-    goes_on_without(&house, &mut postgres, Postgres::pause, false).await;
+    for outage in [Outage::Killed, Outage::Stopped] {
+        let mut took = Some(goes_on_without(&house, &mut postgres, outage).await);
+        part_in_time(BACK_WITHIN, async || match took.take() {
+            Some(took) => took,
+            None => {
+                outage.begin(&house, &mut postgres).await;
+                outage.end(&house, &mut postgres).await
+            }
+        })
+        .await;
+    }
     house.until_logged(28).await;
     let stories = stories(&house.log().await);
     let again = ["ONLINE", "OFFLINE", "ONLINE", "OFFLINE", "ONLINE"];

@@ -31,4 +31,4 @@ pub use redis::Redis;
 pub use redis_fleet::RedisFleet;
 pub use sse::{Live, LiveEvent};
 pub use tls::{Authority, exchange};
-pub use waiting::{Settled, eventually, in_time};
+pub use waiting::{Settled, eventually, in_time, part_in_time};

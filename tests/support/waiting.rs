@@ -67,16 +67,28 @@ async fn waiting<S: Settled>(within: Duration, mut look: impl AsyncFnMut() -> S,
 #[track_caller]
 pub fn in_time(limit: Duration, mut attempt: impl AsyncFnMut()) -> impl Future<Output = ()> {
     let caller = Location::caller();
-    async move {
-        let mut took = Vec::new();
-        for _ in 0..3 {
-            let began = Instant::now();
-            attempt().await;
-            took.push(began.elapsed());
-            if began.elapsed() <= limit {
-                return;
-            }
+    let timed = async move || {
+        let began = Instant::now();
+        attempt().await;
+        began.elapsed()
+    };
+    best_of_three(limit, timed, caller)
+}
+
+/// The same of attempts of which only a part is to be done within that time: each tells how long the part took.
+#[track_caller]
+pub fn part_in_time(limit: Duration, attempt: impl AsyncFnMut() -> Duration) -> impl Future<Output = ()> {
+    best_of_three(limit, attempt, Location::caller())
+}
+
+async fn best_of_three(limit: Duration, mut attempt: impl AsyncFnMut() -> Duration, caller: &Location<'_>) {
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        let part = attempt().await;
+        if part <= limit {
+            return;
         }
-        panic!("{caller}: not once within {limit:?}: {took:?}");
+        took.push(part);
     }
+    panic!("{caller}: not once within {limit:?}: {took:?}");
 }
