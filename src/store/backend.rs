@@ -5,8 +5,8 @@ use std::{ops::DerefMut, time::Duration};
 use fleetbeat_actors::ports::StoreError;
 
 use super::{
+    bulk::Bulk,
     failure::{Commit, Failure},
-    statement::Bulk,
 };
 
 /// What a call does.

@@ -2,6 +2,7 @@
 
 pub mod audit;
 mod backend;
+mod bulk;
 mod contract;
 mod failure;
 mod look;

@@ -1,22 +1,14 @@
 //! Statements for either database: how values go in and how rows come out. What a table's statements say is in `rows`.
 
-use std::{collections::BTreeMap, str::FromStr, sync::Arc};
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::{
-    event::Event,
-    health::{Status, Transition},
-    roll::{Cluster, ClusterId},
-    rollup::Rollup,
-};
+use fleetbeat_actors::roll::ClusterId;
 use serde::de::DeserializeOwned;
 use sqlx::{Decode, Postgres, Sqlite, Type, types::Json};
 use uuid::Uuid;
 
-use super::{
-    audit::AuditRow,
-    failure::{Failure, number, unreadable, word},
-};
+use super::failure::{Failure, number, unreadable, word};
 
 /// A statement with its values.
 pub(super) struct Statement<'q> {
@@ -95,37 +87,6 @@ pub(super) trait Connection: Send {
     fn execute(&mut self, statement: Statement<'_>) -> impl Future<Output = Result<u64, Failure>> + Send;
 
     fn fetch(&mut self, statement: Statement<'_>) -> impl Future<Output = Result<Vec<Self::Row>, Failure>> + Send;
-}
-
-/// What comes by the thousand, which each database takes its own way.
-pub(super) trait Bulk: Connection {
-    /// Clusters with their statuses, or `NameTaken` with the first name that is registered already.
-    fn insert_clusters(&mut self, rows: &[(Arc<Cluster>, Status)]) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Sets statuses that are newer than those stored.
-    fn update_statuses(
-        &mut self,
-        rows: &[(ClusterId, Arc<Status>)],
-    ) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Keeps transitions of clusters that are registered.
-    fn insert_transitions(&mut self, rows: &[Arc<Transition>]) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Sets rollups of clusters that are registered.
-    fn upsert_rollups(&mut self, rows: &[Rollup]) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Appends events, and moves known ones to their new position.
-    fn insert_events(&mut self, rows: &[Arc<Event>]) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Keeps the last sequences of clusters; none falls.
-    fn advance_sequences(&mut self, rows: BTreeMap<ClusterId, i64>)
-    -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Waits until nobody else appends to the audit log, and keeps it so until the end of the transaction.
-    fn hold_audit(&mut self) -> impl Future<Output = Result<(), Failure>> + Send;
-
-    /// Appends rows of the audit log.
-    fn insert_audit(&mut self, rows: Vec<AuditRow>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// A row that comes out.

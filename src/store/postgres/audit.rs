@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 
 use super::columns::{CHUNK, columns};
-use crate::store::{audit::AuditRow, failure::Failure};
+use crate::store::{audit::AuditRow, bulk::BulkAudit, failure::Failure};
 
 columns! {
     /// Rows by column.
@@ -56,17 +56,19 @@ const INSERT: &str = "INSERT INTO clusters.audit (position, occurred_at, actor, 
 // One writer of the chain at a time, until the end of its transaction: "audit" in ASCII.
 const HOLD: &str = "SELECT pg_advisory_xact_lock(418581342580)";
 
-pub(super) async fn hold(connection: &mut PgConnection) -> Result<(), Failure> {
-    sqlx::query(HOLD).execute(connection).await?;
-    Ok(())
-}
-
-pub(super) async fn insert(connection: &mut PgConnection, rows: Vec<AuditRow>) -> Result<(), Failure> {
-    let mut rows = rows.into_iter().peekable();
-    while rows.peek().is_some() {
-        let mut chunk = Rows::default();
-        rows.by_ref().take(CHUNK).for_each(|row| chunk.push(row));
-        chunk.bind(sqlx::query(INSERT)).execute(&mut *connection).await?;
+impl BulkAudit for PgConnection {
+    async fn hold_audit(&mut self) -> Result<(), Failure> {
+        sqlx::query(HOLD).execute(self).await?;
+        Ok(())
     }
-    Ok(())
+
+    async fn insert_audit(&mut self, rows: Vec<AuditRow>) -> Result<(), Failure> {
+        let mut rows = rows.into_iter().peekable();
+        while rows.peek().is_some() {
+            let mut chunk = Rows::default();
+            rows.by_ref().take(CHUNK).for_each(|row| chunk.push(row));
+            chunk.bind(sqlx::query(INSERT)).execute(&mut *self).await?;
+        }
+        Ok(())
+    }
 }

@@ -8,7 +8,10 @@ use sqlx::{PgConnection, Row};
 use uuid::Uuid;
 
 use super::columns::{CHUNK, Statuses, columns};
-use crate::store::failure::{Failure, json};
+use crate::store::{
+    bulk::BulkClusters,
+    failure::{Failure, json},
+};
 
 columns! {
     /// Clusters by column.
@@ -84,19 +87,21 @@ const INSERT_STATUSES: &str = "INSERT INTO clusters.cluster_status (cluster_id, 
     AS n (cluster_id, version, state, since, health_score, connected, flapping, held, last_check_at, \
     last_success_at, latency_ms, observed_generation, findings, memory)";
 
-pub(super) async fn insert(connection: &mut PgConnection, clusters: &[(Arc<Cluster>, Status)]) -> Result<(), Failure> {
-    for chunk in clusters.chunks(CHUNK) {
-        let (mut rows, mut statuses) = (Clusters::default(), Statuses::default());
-        for (cluster, status) in chunk {
-            rows.push(cluster)?;
-            statuses.push(cluster.id, status)?;
+impl BulkClusters for PgConnection {
+    async fn insert_clusters(&mut self, clusters: &[(Arc<Cluster>, Status)]) -> Result<(), Failure> {
+        for chunk in clusters.chunks(CHUNK) {
+            let (mut rows, mut statuses) = (Clusters::default(), Statuses::default());
+            for (cluster, status) in chunk {
+                rows.push(cluster)?;
+                statuses.push(cluster.id, status)?;
+            }
+            let inserted = rows.bind(sqlx::query(INSERT)).fetch_all(&mut *self).await?;
+            let inserted = inserted.iter().map(|row| row.try_get("id")).collect::<Result<HashSet<Uuid>, _>>()?;
+            if let Some((taken, _)) = chunk.iter().find(|(cluster, _)| !inserted.contains(&cluster.id.0)) {
+                return Err(StoreError::NameTaken(taken.name.clone()).into());
+            }
+            statuses.bind(sqlx::query(INSERT_STATUSES)).execute(&mut *self).await?;
         }
-        let inserted = rows.bind(sqlx::query(INSERT)).fetch_all(&mut *connection).await?;
-        let inserted = inserted.iter().map(|row| row.try_get("id")).collect::<Result<HashSet<Uuid>, _>>()?;
-        if let Some((taken, _)) = chunk.iter().find(|(cluster, _)| !inserted.contains(&cluster.id.0)) {
-            return Err(StoreError::NameTaken(taken.name.clone()).into());
-        }
-        statuses.bind(sqlx::query(INSERT_STATUSES)).execute(&mut *connection).await?;
+        Ok(())
     }
-    Ok(())
 }

@@ -1,22 +1,13 @@
 //! How values go into PostgreSQL and come out.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::{
-    event::Event,
-    health::{Status, Transition},
-    roll::{Cluster, ClusterId},
-    rollup::Rollup,
-};
 use sqlx::{PgConnection, Row as _, postgres::PgRow, types::Json};
 use uuid::Uuid;
 
-use super::{audit, clusters, columns::Statement as Bound, events, ledger};
+use super::columns::Statement as Bound;
 use crate::store::{
-    audit::AuditRow,
     failure::Failure,
-    statement::{Bulk, Connection, Plain, Row, Statement, Value},
+    statement::{Connection, Plain, Row, Statement, Value},
 };
 
 impl Connection for PgConnection {
@@ -43,40 +34,6 @@ fn bound(Statement { text, values }: Statement<'_>) -> Bound<'static> {
         Value::Words(words) => query.bind(words),
         Value::Json(value) => query.bind(value.map(Json)),
     })
-}
-
-impl Bulk for PgConnection {
-    async fn insert_clusters(&mut self, rows: &[(Arc<Cluster>, Status)]) -> Result<(), Failure> {
-        clusters::insert(self, rows).await
-    }
-
-    async fn update_statuses(&mut self, rows: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
-        ledger::update_statuses(self, rows).await
-    }
-
-    async fn insert_transitions(&mut self, rows: &[Arc<Transition>]) -> Result<(), Failure> {
-        ledger::insert_transitions(self, rows).await
-    }
-
-    async fn upsert_rollups(&mut self, rows: &[Rollup]) -> Result<(), Failure> {
-        ledger::upsert_rollups(self, rows).await
-    }
-
-    async fn insert_events(&mut self, rows: &[Arc<Event>]) -> Result<(), Failure> {
-        events::insert(self, rows).await
-    }
-
-    async fn advance_sequences(&mut self, rows: BTreeMap<ClusterId, i64>) -> Result<(), Failure> {
-        events::advance(self, rows).await
-    }
-
-    async fn hold_audit(&mut self) -> Result<(), Failure> {
-        audit::hold(self).await
-    }
-
-    async fn insert_audit(&mut self, rows: Vec<AuditRow>) -> Result<(), Failure> {
-        audit::insert(self, rows).await
-    }
 }
 
 impl Row for PgRow {

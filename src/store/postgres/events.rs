@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::columns::{CHUNK, columns};
-use crate::store::failure::Failure;
+use crate::store::{bulk::BulkEvents, failure::Failure};
 
 columns! {
     /// Events by column.
@@ -41,24 +41,26 @@ const INSERT: &str = "INSERT INTO clusters.events \
     $7::text[]) ON CONFLICT (event_id) DO UPDATE SET position = excluded.position \
     WHERE events.position <> excluded.position";
 
-pub(super) async fn insert(connection: &mut PgConnection, events: &[Arc<Event>]) -> Result<(), Failure> {
-    for chunk in events.chunks(CHUNK) {
-        let mut rows = Events::default();
-        chunk.iter().for_each(|event| rows.push(event));
-        rows.bind(sqlx::query(INSERT)).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
-
 const ADVANCE: &str = "UPDATE clusters.cluster_status AS s SET event_sequence = n.sequence \
     FROM UNNEST($1::uuid[], $2::bigint[]) AS n (cluster_id, sequence) \
     WHERE s.cluster_id = n.cluster_id AND s.event_sequence < n.sequence";
 
-pub(super) async fn advance(connection: &mut PgConnection, last: BTreeMap<ClusterId, i64>) -> Result<(), Failure> {
-    if last.is_empty() {
-        return Ok(());
+impl BulkEvents for PgConnection {
+    async fn insert_events(&mut self, events: &[Arc<Event>]) -> Result<(), Failure> {
+        for chunk in events.chunks(CHUNK) {
+            let mut rows = Events::default();
+            chunk.iter().for_each(|event| rows.push(event));
+            rows.bind(sqlx::query(INSERT)).execute(&mut *self).await?;
+        }
+        Ok(())
     }
-    let (ids, sequences): (Vec<Uuid>, Vec<i64>) = last.into_iter().map(|(id, sequence)| (id.0, sequence)).unzip();
-    sqlx::query(ADVANCE).bind(ids).bind(sequences).execute(connection).await?;
-    Ok(())
+
+    async fn advance_sequences(&mut self, last: BTreeMap<ClusterId, i64>) -> Result<(), Failure> {
+        if last.is_empty() {
+            return Ok(());
+        }
+        let (ids, sequences): (Vec<Uuid>, Vec<i64>) = last.into_iter().map(|(id, sequence)| (id.0, sequence)).unzip();
+        sqlx::query(ADVANCE).bind(ids).bind(sequences).execute(self).await?;
+        Ok(())
+    }
 }

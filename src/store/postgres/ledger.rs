@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::columns::{CHUNK, Statuses, columns};
 use crate::store::{
+    bulk::BulkLedger,
     failure::{Failure, json},
     newest::{newest_rollups, newest_statuses},
 };
@@ -26,20 +27,6 @@ const UPDATE_STATUSES: &str = "UPDATE clusters.cluster_status AS s SET version =
     AS n (cluster_id, version, state, since, health_score, connected, flapping, held, last_check_at, \
     last_success_at, latency_ms, observed_generation, findings, memory) \
     WHERE s.cluster_id = n.cluster_id AND s.version < n.version";
-
-pub(super) async fn update_statuses(
-    connection: &mut PgConnection,
-    statuses: &[(ClusterId, Arc<Status>)],
-) -> Result<(), Failure> {
-    for chunk in newest_statuses(statuses).chunks(CHUNK) {
-        let mut rows = Statuses::default();
-        for (id, status) in chunk {
-            rows.push(*id, status)?;
-        }
-        rows.bind(sqlx::query(UPDATE_STATUSES)).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
 
 columns! {
     /// Transitions by column.
@@ -78,20 +65,6 @@ const INSERT_TRANSITIONS: &str = "INSERT INTO clusters.transitions (event_id, cl
     FROM UNNEST($1::uuid[], $2::uuid[], $3::timestamptz[], $4::smallint[], $5::text[], $6::text[], $7::text[], \
     $8::text[], $9::text[]) AS n (event_id, cluster_id, occurred_at, health_score, old_state, new_state, reason, \
     message, evidence) JOIN clusters.clusters AS c ON c.id = n.cluster_id ON CONFLICT (event_id) DO NOTHING";
-
-pub(super) async fn insert_transitions(
-    connection: &mut PgConnection,
-    transitions: &[Arc<Transition>],
-) -> Result<(), Failure> {
-    for chunk in transitions.chunks(CHUNK) {
-        let mut rows = Transitions::default();
-        for transition in chunk {
-            rows.push(transition)?;
-        }
-        rows.bind(sqlx::query(INSERT_TRANSITIONS)).execute(&mut *connection).await?;
-    }
-    Ok(())
-}
 
 columns! {
     /// Rollups by column.
@@ -133,11 +106,35 @@ const UPSERT_ROLLUPS: &str = "INSERT INTO clusters.rollups (cluster_id, started_
     latency_min_ms = excluded.latency_min_ms, latency_mean_ms = excluded.latency_mean_ms, \
     latency_max_ms = excluded.latency_max_ms, latency_p95_ms = excluded.latency_p95_ms";
 
-pub(super) async fn upsert_rollups(connection: &mut PgConnection, rollups: &[Rollup]) -> Result<(), Failure> {
-    for chunk in newest_rollups(rollups).chunks(CHUNK) {
-        let mut rows = Rollups::default();
-        chunk.iter().for_each(|rollup| rows.push(rollup));
-        rows.bind(sqlx::query(UPSERT_ROLLUPS)).execute(&mut *connection).await?;
+impl BulkLedger for PgConnection {
+    async fn update_statuses(&mut self, statuses: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
+        for chunk in newest_statuses(statuses).chunks(CHUNK) {
+            let mut rows = Statuses::default();
+            for (id, status) in chunk {
+                rows.push(*id, status)?;
+            }
+            rows.bind(sqlx::query(UPDATE_STATUSES)).execute(&mut *self).await?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn insert_transitions(&mut self, transitions: &[Arc<Transition>]) -> Result<(), Failure> {
+        for chunk in transitions.chunks(CHUNK) {
+            let mut rows = Transitions::default();
+            for transition in chunk {
+                rows.push(transition)?;
+            }
+            rows.bind(sqlx::query(INSERT_TRANSITIONS)).execute(&mut *self).await?;
+        }
+        Ok(())
+    }
+
+    async fn upsert_rollups(&mut self, rollups: &[Rollup]) -> Result<(), Failure> {
+        for chunk in newest_rollups(rollups).chunks(CHUNK) {
+            let mut rows = Rollups::default();
+            chunk.iter().for_each(|rollup| rows.push(rollup));
+            rows.bind(sqlx::query(UPSERT_ROLLUPS)).execute(&mut *self).await?;
+        }
+        Ok(())
+    }
 }

@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 
 use crate::store::{
     audit::{AuditEntry, AuditLink, AuditRow, stored_hash},
+    bulk::Bulk,
     contract::{AuditEnds, AuditFilter, AuditOrder},
     failure::Failure,
-    statement::{Bulk, Connection, Row, statement},
+    statement::{Connection, Row, statement},
 };
 
 // The newest row counts, too: whatever somebody wrote into the table of ends, the log goes on.

@@ -11,8 +11,9 @@ use fleetbeat_actors::{
 
 use super::{credentials, events};
 use crate::store::{
+    bulk::Bulk,
     failure::{Failure, document, number},
-    statement::{Bulk, Connection, Row, Statement, Text, statement},
+    statement::{Connection, Row, Statement, Text, statement},
 };
 
 const REVISIONS: &str = "SELECT id, generation FROM clusters";

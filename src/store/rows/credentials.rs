@@ -6,9 +6,10 @@ use fleetbeat_actors::{event::Event, health::Endpoint, roll::ClusterId};
 
 use super::{clusters, events};
 use crate::store::{
+    bulk::Bulk,
     contract::SealedRow,
     failure::{Failure, kind},
-    statement::{Bulk, Connection, Row, Text, statement},
+    statement::{Connection, Row, Text, statement},
 };
 
 const AFTER: &str = "SELECT * FROM credentials WHERE (cluster_id, kind) > ($1, $2) ORDER BY cluster_id, kind LIMIT $3";

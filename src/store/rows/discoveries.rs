@@ -6,9 +6,10 @@ use fleetbeat_actors::event::Event;
 
 use super::{clusters, events};
 use crate::store::{
+    bulk::Bulk,
     contract::StoredDiscovery,
     failure::Failure,
-    statement::{Bulk, Connection, Row, statement},
+    statement::{Connection, Row, statement},
 };
 
 const ALL: &str = "SELECT * FROM discoveries";

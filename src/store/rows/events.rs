@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::engine::{self, FLEET_SEQUENCE};
 use crate::store::{
+    bulk::Bulk,
     contract::EventFilter,
     failure::Failure,
-    statement::{Bulk, Connection, Row, Text, statement},
+    statement::{Connection, Row, Text, statement},
 };
 
 /// Appends events, moves known ones to their new position, and keeps the last sequence of every cluster that is registered.
@@ -125,7 +126,8 @@ pub(in crate::store) async fn waiting(connection: &mut impl Connection, position
     Ok(count.await?.unwrap_or(0))
 }
 
-fn event(row: &impl Row) -> Result<Arc<Event>, Failure> {
+/// An event, in whichever table its columns stand.
+pub(super) fn event(row: &impl Row) -> Result<Arc<Event>, Failure> {
     Ok(Arc::new(Event::stored(
         row.get("position")?,
         row.get("event_id")?,

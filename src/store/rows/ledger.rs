@@ -3,7 +3,7 @@
 use fleetbeat_actors::ports::Batch;
 
 use super::{engine, events};
-use crate::store::{failure::Failure, statement::Bulk};
+use crate::store::{bulk::Bulk, failure::Failure};
 
 /// What refers to a cluster goes first: like a deletion, a batch locks the cluster's row before its status.
 pub(in crate::store) async fn record(connection: &mut impl Bulk, batch: &Batch) -> Result<(), Failure> {

@@ -7,9 +7,10 @@ use sqlx::types::Json;
 
 use super::{clusters, events};
 use crate::store::{
+    bulk::Bulk,
     failure::{Failure, document},
     secrets::{BegunWrite, SecretMark},
-    statement::{Bulk, Connection, Row, statement},
+    statement::{Connection, Row, statement},
 };
 
 const ALL: &str = "SELECT * FROM secret_marks";

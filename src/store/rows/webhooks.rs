@@ -1,10 +1,8 @@
 //! Webhooks, their cursors and their dead letters.
 
-use std::sync::Arc;
-
-use fleetbeat_actors::event::Event;
 use uuid::Uuid;
 
+use super::events::event;
 use crate::store::{
     failure::Failure,
     statement::{Connection, Row, Statement, statement},
@@ -215,18 +213,9 @@ fn cursor(row: &impl Row) -> Result<WebhookCursor, Failure> {
 }
 
 fn letter(row: &impl Row) -> Result<DeadLetter, Failure> {
-    let event = Event::stored(
-        row.get("position")?,
-        row.get("event_id")?,
-        row.word("event_type", "event type")?,
-        row.get("cluster_id")?,
-        row.get("sequence")?,
-        row.get("occurred_at")?,
-        row.plain("payload")?,
-    );
     Ok(DeadLetter {
         webhook_id: row.get("webhook_id")?,
-        event: Arc::new(event),
+        event: event(row)?,
         buried_at: row.get("buried_at")?,
         attempts: row.number("attempts", "number of attempts")?,
         reason: row.get("reason")?,

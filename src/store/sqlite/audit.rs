@@ -2,17 +2,24 @@
 
 use sqlx::SqliteConnection;
 
-use crate::store::{audit::AuditRow, failure::Failure};
+use crate::store::{audit::AuditRow, bulk::BulkAudit, failure::Failure};
 
 const INSERT: &str = "INSERT INTO audit (position, occurred_at, actor, actor_name, method, action, outcome, cause, \
     cluster_id, object, address, request_id, details, previous, hash) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
 
-pub(super) async fn insert(writer: &mut SqliteConnection, rows: Vec<AuditRow>) -> Result<(), Failure> {
-    for row in &rows {
-        insert_one(writer, row).await?;
+impl BulkAudit for SqliteConnection {
+    /// There is one writer.
+    async fn hold_audit(&mut self) -> Result<(), Failure> {
+        Ok(())
     }
-    Ok(())
+
+    async fn insert_audit(&mut self, rows: Vec<AuditRow>) -> Result<(), Failure> {
+        for row in &rows {
+            insert_one(self, row).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn insert_one(writer: &mut SqliteConnection, row: &AuditRow) -> Result<(), Failure> {

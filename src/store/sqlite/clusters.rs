@@ -9,7 +9,7 @@ use fleetbeat_actors::{
 };
 use sqlx::{SqliteConnection, types::Json};
 
-use crate::store::{failure::Failure, rows::clusters::described, statement::statement};
+use crate::store::{bulk::BulkClusters, failure::Failure, rows::clusters::described, statement::statement};
 
 const INSERT: &str = "INSERT INTO clusters (id, name, display_name, api_server_url, cluster_type, platform, \
     platform_version, region, environment, labels, endpoints, ca_bundle, tls_server_name, health_check, capabilities, \
@@ -20,14 +20,16 @@ const INSERT_STATUS: &str = "INSERT INTO cluster_status (cluster_id, version, st
     flapping, held, last_check_at, last_success_at, latency_ms, observed_generation, findings, memory) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
 
-pub(super) async fn insert(writer: &mut SqliteConnection, clusters: &[(Arc<Cluster>, Status)]) -> Result<(), Failure> {
-    for (cluster, status) in clusters {
-        if !insert_cluster(writer, cluster).await? {
-            return Err(StoreError::NameTaken(cluster.name.clone()).into());
+impl BulkClusters for SqliteConnection {
+    async fn insert_clusters(&mut self, clusters: &[(Arc<Cluster>, Status)]) -> Result<(), Failure> {
+        for (cluster, status) in clusters {
+            if !insert_cluster(self, cluster).await? {
+                return Err(StoreError::NameTaken(cluster.name.clone()).into());
+            }
+            insert_status(self, cluster.id, status).await?;
         }
-        insert_status(writer, cluster.id, status).await?;
+        Ok(())
     }
-    Ok(())
 }
 
 async fn insert_cluster(writer: &mut SqliteConnection, cluster: &Cluster) -> Result<bool, Failure> {

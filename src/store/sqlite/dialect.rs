@@ -1,14 +1,6 @@
 //! How values go into SQLite and come out: times as microseconds of the epoch, ids as hyphenated text.
 
-use std::{collections::BTreeMap, sync::Arc};
-
 use chrono::{DateTime, Utc};
-use fleetbeat_actors::{
-    event::Event,
-    health::{Status, Transition},
-    roll::{Cluster, ClusterId},
-    rollup::Rollup,
-};
 use sqlx::{
     Row as _, Sqlite, SqliteConnection,
     query::Query,
@@ -17,11 +9,9 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use super::{audit, clusters, events, ledger};
 use crate::store::{
-    audit::AuditRow,
     failure::{Failure, json, unreadable, word},
-    statement::{Bulk, Connection, Plain, Row, Statement, Value},
+    statement::{Connection, Plain, Row, Statement, Value},
 };
 
 impl Connection for SqliteConnection {
@@ -52,41 +42,6 @@ fn bound(Statement { text, values }: Statement<'_>) -> Result<Query<'static, Sql
         };
     }
     Ok(query)
-}
-
-impl Bulk for SqliteConnection {
-    async fn insert_clusters(&mut self, rows: &[(Arc<Cluster>, Status)]) -> Result<(), Failure> {
-        clusters::insert(self, rows).await
-    }
-
-    async fn update_statuses(&mut self, rows: &[(ClusterId, Arc<Status>)]) -> Result<(), Failure> {
-        ledger::update_statuses(self, rows).await
-    }
-
-    async fn insert_transitions(&mut self, rows: &[Arc<Transition>]) -> Result<(), Failure> {
-        ledger::insert_transitions(self, rows).await
-    }
-
-    async fn upsert_rollups(&mut self, rows: &[Rollup]) -> Result<(), Failure> {
-        ledger::upsert_rollups(self, rows).await
-    }
-
-    async fn insert_events(&mut self, rows: &[Arc<Event>]) -> Result<(), Failure> {
-        events::insert(self, rows).await
-    }
-
-    async fn advance_sequences(&mut self, rows: BTreeMap<ClusterId, i64>) -> Result<(), Failure> {
-        events::advance(self, rows).await
-    }
-
-    /// There is one writer.
-    async fn hold_audit(&mut self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    async fn insert_audit(&mut self, rows: Vec<AuditRow>) -> Result<(), Failure> {
-        audit::insert(self, rows).await
-    }
 }
 
 impl Row for SqliteRow {
