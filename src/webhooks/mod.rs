@@ -2,6 +2,8 @@
 //! another. Each has a cursor into the event log, which the store keeps; what cannot be told becomes a dead letter. Opens no
 //! connection itself: messages leave through the port [`Courier`].
 
+mod by_hand;
+mod change;
 mod courier;
 mod fields;
 mod format;
@@ -26,11 +28,9 @@ use fleetbeat_actors::{
     outbox::Outbox,
     ports::{Clock, StoreError},
 };
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use parking_lot::{Mutex, RwLock};
 use serde_json::json;
 use tokio::sync::{Semaphore, watch};
-use tracing::Instrument;
 use uuid::Uuid;
 
 pub use courier::{Courier, Delivery, Later, Letter};
@@ -44,11 +44,10 @@ pub use webhook::{Target, Webhook};
 use crate::{
     audit::{Action, Origin},
     credentials::{KeyError, Sealer},
-    identity::{Author, Scope},
-    registration::{Detail, Invalid},
+    identity::Scope,
+    registration::Invalid,
     silences::Calendar,
-    store::{AuditEntry, AuditOutcome, DeadLetter, Store, WebhookCursor},
-    traces,
+    store::{AuditEntry, DeadLetter, Store},
 };
 use meters::Meters;
 
@@ -226,129 +225,6 @@ impl Webhooks {
         self.shared.rules.allow_http
     }
 
-    /// Makes a webhook that is told what happens from now on. With it comes the secret, where it was made here.
-    ///
-    /// # Errors
-    /// [`WebhookError`]
-    pub async fn create(&self, fields: Fields, by: &Author) -> Result<(Arc<Desk>, Option<Secret>), WebhookError> {
-        let (Some(name), Some(url)) = (&fields.name, &fields.url) else {
-            let missing = [("name", fields.name.is_none()), ("url", fields.url.is_none())];
-            let missing = missing.into_iter().filter(|(_, missing)| *missing);
-            let details = missing.map(|(field, _)| Detail::new(field, "is required")).collect();
-            return Err(Invalid { details, bad_name: false }.into());
-        };
-        self.judge(url).await?;
-        let _turn = self.turn.lock().await;
-        if self.desks.read().len() >= self.shared.rules.max_webhooks {
-            let most = self.shared.rules.max_webhooks;
-            return Err(
-                Invalid::one("name", format!("there are {most} webhooks already (webhooks.max_webhooks)")).into()
-            );
-        }
-        self.check_name(name, None)?;
-        let format = fields.format.unwrap_or(Format::CloudEvents);
-        let (secret, made) = match (fields.secret.clone(), format) {
-            (Some(secret), _) => (secret, None),
-            (None, Format::Slack) => (None, None),
-            (None, Format::CloudEvents) => {
-                let made = Secret::generate().ok_or(KeyError::NoRandomness)?;
-                (Some(made.clone()), Some(made))
-            }
-        };
-        let (now, target) = (self.now(), Target { url: url.clone(), secret });
-        let blank = Webhook {
-            id: Uuid::now_v7(),
-            name: name.clone(),
-            format,
-            event_types: Vec::new(),
-            label_selector: String::new(),
-            wanted: Scope::Everything,
-            scope: by.scope().clone(),
-            enabled: true,
-            shown_url: String::new(),
-            signed: false,
-            target: None,
-            created_by: by.who.clone(),
-            created_at: now,
-            updated_at: now,
-        };
-        let webhook = changed(blank, fields, target.clone(), now);
-        let row = webhook.to_store(&target, &self.shared.sealer)?;
-        let position = *self.shared.outbox.head().borrow();
-        self.shared
-            .store
-            .insert_webhook(&row, position, &[told(&by.origin, Action::WebhookCreate, &webhook, now)])
-            .await?;
-        let cursor = WebhookCursor::beginning(position, now);
-        Ok((self.put(webhook, Arc::new(Mutex::new(Progress::stored(cursor, 0)))), made))
-    }
-
-    /// Changes the fields that are given. One that was paused is told what happens from now on.
-    ///
-    /// # Errors
-    /// [`WebhookError`]
-    pub async fn update(&self, id: Uuid, fields: Fields, by: &Author) -> Result<Arc<Desk>, WebhookError> {
-        self.get(id, by.scope())?;
-        if let Some(url) = &fields.url {
-            self.judge(url).await?;
-        }
-        let _turn = self.turn.lock().await;
-        let before = self.get(id, by.scope())?;
-        if let Some(name) = &fields.name {
-            self.check_name(name, Some(id))?;
-        }
-        let old = before.webhook.target.clone();
-        let url = fields.url.clone().or_else(|| old.as_ref().map(|target| target.url.clone()));
-        let secret = fields.secret.clone().unwrap_or_else(|| old.and_then(|target| target.secret));
-        let target = Target { url: url.ok_or(WebhookError::Unreadable)?, secret };
-        let moved = fields.url.is_some();
-        let webhook = changed(before.webhook.clone(), fields, target.clone(), self.now());
-        let row = webhook.to_store(&target, &self.shared.sealer)?;
-        let begins = webhook.enabled && !before.webhook.enabled;
-        let position = begins.then(|| *self.shared.outbox.head().borrow());
-        let told = told(&by.origin, Action::WebhookUpdate, &webhook, webhook.updated_at);
-        if !self.shared.store.update_webhook(&row, position, &[told]).await? {
-            return Err(WebhookError::NotFound);
-        }
-        {
-            let mut progress = before.progress.lock();
-            if let Some(position) = position {
-                progress.cursor = WebhookCursor::beginning(position, webhook.updated_at);
-            }
-            if moved || begins {
-                progress.begin_anew();
-            }
-        }
-        Ok(self.put(webhook, Arc::clone(&before.progress)))
-    }
-
-    /// Removes a webhook with its dead letters.
-    ///
-    /// # Errors
-    /// [`WebhookError`]
-    pub async fn delete(&self, id: Uuid, by: &Author) -> Result<(), WebhookError> {
-        let _turn = self.turn.lock().await;
-        let desk = self.get(id, by.scope())?;
-        let told = told(&by.origin, Action::WebhookDelete, &desk.webhook, self.now());
-        let found = self.shared.store.delete_webhook(id, &[told]).await?;
-        self.desks.write().remove(&id);
-        self.changes.send_modify(|revision| *revision += 1);
-        if found { Ok(()) } else { Err(WebhookError::NotFound) }
-    }
-
-    /// Sends one message that says it is a test, at once and once.
-    ///
-    /// # Errors
-    /// [`WebhookError`]
-    pub async fn test(&self, id: Uuid, by: &Author) -> Result<Attempt, WebhookError> {
-        let desk = self.get(id, by.scope())?;
-        let news = News::test(&desk.webhook.name, self.shared.clock.wall());
-        let attempt = self.try_once(&desk, &news).await?;
-        let told = ended(told(&by.origin, Action::WebhookTest, &desk.webhook, self.now()), attempt.delivery);
-        self.shared.store.append_audit(&[told]).await?;
-        Ok(attempt)
-    }
-
     /// Up to `limit` dead letters of a webhook after a position, in the order of their events.
     ///
     /// # Errors
@@ -364,92 +240,8 @@ impl Webhooks {
         Ok(self.shared.store.dead_letters(id, after, limit).await?)
     }
 
-    /// Tries a dead letter once more, at once. Taken, it is one no more.
-    ///
-    /// # Errors
-    /// [`WebhookError`]
-    pub async fn retry(&self, (id, event): (Uuid, Uuid), by: &Author) -> Result<Attempt, WebhookError> {
-        let desk = self.get(id, by.scope())?;
-        let letter = self.shared.store.dead_letter(id, event).await?.ok_or(WebhookError::NoLetter)?;
-        let attempt = self.try_once(&desk, &News::of(&letter.event)).await?;
-        let told = told(&by.origin, Action::WebhookRetry, &desk.webhook, self.now()).with("event_id", json!(event));
-        let told = [ended(told, attempt.delivery)];
-        match attempt.delivery.error() {
-            Some(error) => drop(self.shared.store.retried_letter(id, event, error, &told).await?),
-            None => self.unbury(&desk, event, &told).await.map(drop)?,
-        }
-        Ok(attempt)
-    }
-
-    /// Removes a dead letter: it will not be told.
-    ///
-    /// # Errors
-    /// [`WebhookError`]
-    pub async fn discard(&self, (id, event): (Uuid, Uuid), by: &Author) -> Result<(), WebhookError> {
-        let desk = self.get(id, by.scope())?;
-        let told = told(&by.origin, Action::WebhookDiscard, &desk.webhook, self.now()).with("event_id", json!(event));
-        if self.unbury(&desk, event, &[told]).await? { Ok(()) } else { Err(WebhookError::NoLetter) }
-    }
-
-    async fn unbury(&self, desk: &Desk, event: Uuid, told: &[AuditEntry]) -> Result<bool, StoreError> {
-        let found = self.shared.store.remove_letter(desk.webhook.id, event, told).await?;
-        let mut progress = desk.progress.lock();
-        progress.dead_letters = progress.dead_letters.saturating_sub(u64::from(found));
-        Ok(found)
-    }
-
-    async fn try_once(&self, desk: &Desk, news: &News) -> Result<Attempt, WebhookError> {
-        if desk.webhook.target.is_none() {
-            return Err(WebhookError::Unreadable);
-        }
-        let _permit = self.by_hand.acquire().await;
-        Ok(self.shared.deliver(desk, news, 1, None).instrument(traces::outside("webhook", "POST")).await)
-    }
-
-    async fn judge(&self, url: &url::Url) -> Result<(), WebhookError> {
-        match self.shared.courier.admits(url).await {
-            true => Ok(()),
-            false => {
-                Err(Invalid::one("url", "leads to an address that is not allowed (see probes.allow_cidrs)").into())
-            }
-        }
-    }
-
-    fn check_name(&self, name: &str, own: Option<Uuid>) -> Result<(), WebhookError> {
-        let desks = self.desks.read();
-        let taken = desks.values().any(|desk| desk.webhook.name == *name && Some(desk.webhook.id) != own);
-        if taken { Err(Invalid::one("name", "is in use by another webhook").into()) } else { Ok(()) }
-    }
-
-    fn put(&self, webhook: Webhook, progress: Arc<Mutex<Progress>>) -> Arc<Desk> {
-        let id = webhook.id;
-        self.changes.send_modify(|revision| *revision += 1);
-        let desk = Arc::new(Desk { webhook, progress, revision: *self.changes.borrow() });
-        self.desks.write().insert(id, Arc::clone(&desk));
-        self.changes.send_modify(|_| {});
-        desk
-    }
-
     fn now(&self) -> DateTime<Utc> {
         self.shared.clock.wall().trunc_subsecs(3)
-    }
-}
-
-fn changed(before: Webhook, fields: Fields, target: Target, now: DateTime<Utc>) -> Webhook {
-    let format = fields.format.unwrap_or(before.format);
-    let (label_selector, wanted) = fields.label_selector.unwrap_or((before.label_selector, before.wanted));
-    Webhook {
-        name: fields.name.unwrap_or(before.name),
-        format,
-        event_types: fields.event_types.unwrap_or(before.event_types),
-        label_selector,
-        wanted,
-        enabled: fields.enabled.unwrap_or(before.enabled),
-        shown_url: webhook::shown(&target.url, format),
-        signed: target.secret.is_some(),
-        target: Some(target),
-        updated_at: now,
-        ..before
     }
 }
 
@@ -457,31 +249,4 @@ fn changed(before: Webhook, fields: Fields, target: Target, now: DateTime<Utc>) 
 fn told(by: &Origin, action: Action, webhook: &Webhook, at: DateTime<Utc>) -> AuditEntry {
     let entry = by.did(action, at).of_object(&webhook.id.to_string());
     entry.with("name", json!(webhook.name)).with("url", json!(webhook.shown_url))
-}
-
-fn ended(entry: AuditEntry, delivery: Delivery) -> AuditEntry {
-    match delivery.error() {
-        None => entry,
-        Some(error) => entry.ended(AuditOutcome::Failed, error),
-    }
-}
-
-impl Webhook {
-    /// The message that tells it, signed where it has a secret; `None` while nobody can read where to.
-    fn letter(&self, news: &News, now: DateTime<Utc>, line: Option<Uuid>) -> Option<Letter> {
-        let target = self.target.as_ref()?;
-        let (body, id, timestamp) = (self.format.body(news), news.id.to_string(), now.timestamp());
-        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()))]);
-        let mut set = |name: &'static str, value: String| {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                headers.insert(HeaderName::from_static(name), value);
-            }
-        };
-        if let Some(secret) = &target.secret {
-            set("webhook-signature", secret.sign(&id, timestamp, &body));
-        }
-        set("webhook-timestamp", timestamp.to_string());
-        set("webhook-id", id);
-        Some(Letter { line, url: target.url.clone(), headers, body })
-    }
 }

@@ -7,12 +7,17 @@ use fleetbeat_actors::{
     board::Board,
     event::{Event, EventType},
 };
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use secrecy::zeroize::{Zeroize, Zeroizing};
 use serde::{Deserialize, Serialize};
 use url::Url;
 use uuid::Uuid;
 
-use super::{format::Format, sign::Secret};
+use super::{
+    courier::Letter,
+    format::{Format, News},
+    sign::Secret,
+};
 use crate::{
     credentials::{KeyError, Sealer},
     identity::Scope,
@@ -184,6 +189,26 @@ fn open(id: Uuid, seal: &WebhookSeal, sealer: &Sealer) -> Option<Target> {
         Some(text) => Some(Secret::given(text).ok()?),
     };
     Some(Target { url: Url::parse(&plain.url).ok()?, secret })
+}
+
+impl Webhook {
+    /// The message that tells it, signed where it has a secret; `None` while nobody can read where to.
+    pub(super) fn letter(&self, news: &News, now: DateTime<Utc>, line: Option<Uuid>) -> Option<Letter> {
+        let target = self.target.as_ref()?;
+        let (body, id, timestamp) = (self.format.body(news), news.id.to_string(), now.timestamp());
+        let mut headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(self.format.content_type()))]);
+        let mut set = |name: &'static str, value: String| {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        };
+        if let Some(secret) = &target.secret {
+            set("webhook-signature", secret.sign(&id, timestamp, &body));
+        }
+        set("webhook-timestamp", timestamp.to_string());
+        set("webhook-id", id);
+        Some(Letter { line, url: target.url.clone(), headers, body })
+    }
 }
 
 #[cfg(test)]
