@@ -99,6 +99,52 @@ async fn load(roll: &dyn Roll) -> Result<Vec<Enrolled>, StoreError> {
     Ok(fleet)
 }
 
+/// The outbox, which goes on where the log ends.
+async fn outbox(parts: &EngineParts, enrolled: &[Enrolled]) -> Result<Outbox, StoreError> {
+    let mut sequences: Vec<_> = enrolled.iter().map(|entry| (entry.cluster.id, entry.sequence)).collect();
+    sequences.extend(parts.ledger.sequences(&[ClusterId::FLEET]).await?);
+    Ok(Outbox::new(Arc::clone(&parts.clock), parts.log.head().await?, sequences))
+}
+
+async fn recorder(
+    parts: &EngineParts,
+    outbox: &Arc<Outbox>,
+    meters: &Arc<Meters>,
+    tempo: &Arc<Tempo>,
+) -> Result<Recorder, StartError> {
+    let arguments = RecorderArguments {
+        rules: parts.recorder,
+        outbox: Arc::clone(outbox),
+        ledger: Arc::clone(&parts.ledger),
+        clock: Arc::clone(&parts.clock),
+        meters: Arc::clone(meters),
+        marker: parts.marker.clone(),
+        tempo: Arc::clone(tempo),
+    };
+    Ok(Recorder::spawn(arguments).await?)
+}
+
+/// The watch over the monitor itself.
+fn watching(
+    commons: &Commons,
+    registry: &ActorRef<RegistryMessage>,
+    canaries: Option<Arc<dyn Canaries>>,
+) -> Vec<JoinHandle<()>> {
+    let Commons { board, clock, doubt, recorder, meters, tempo, .. } = commons;
+    let beats = beat(Arc::clone(doubt), Arc::clone(clock), Arc::clone(meters), Arc::clone(tempo));
+    let watch = Watch {
+        doubt: Arc::clone(doubt),
+        board: Arc::clone(board),
+        clock: Arc::clone(clock),
+        recorder: recorder.clone(),
+        meters: Arc::clone(meters),
+        registry: registry.clone(),
+        canaries,
+        tempo: Arc::clone(tempo),
+    };
+    vec![tokio::spawn(beats), tokio::spawn(watch.run())]
+}
+
 /// Publishes what was not published yet, and all that comes.
 async fn fanout(
     publisher: Arc<dyn Publisher>,
@@ -119,54 +165,31 @@ impl Engine {
     pub async fn start(parts: EngineParts) -> Result<Self, StartError> {
         let meters = Arc::new(Meters::default());
         let enrolled = load(&*parts.roll).await?;
-        let mut sequences: Vec<_> = enrolled.iter().map(|entry| (entry.cluster.id, entry.sequence)).collect();
-        sequences.extend(parts.ledger.sequences(&[ClusterId::FLEET]).await?);
-        let outbox = Arc::new(Outbox::new(Arc::clone(&parts.clock), parts.log.head().await?, sequences));
+        let outbox = Arc::new(outbox(&parts, &enrolled).await?);
         let tempo = Arc::new(Tempo::new(parts.clock.now(), parts.clock.wall()));
-        let recorder = Recorder::spawn(RecorderArguments {
-            rules: parts.recorder,
-            outbox: Arc::clone(&outbox),
-            ledger: parts.ledger,
-            clock: Arc::clone(&parts.clock),
-            meters: Arc::clone(&meters),
-            marker: parts.marker,
-            tempo: Arc::clone(&tempo),
-        })
-        .await?;
+        let recorder = recorder(&parts, &outbox, &meters, &tempo).await?;
         let fanout = match parts.publisher {
             Some(publisher) => Some(fanout(publisher, parts.log, &outbox, &meters).await?),
             None => None,
         };
         let board = Arc::new(Board::default());
         let doubt = Arc::new(Doubt::new(parts.doubt, parts.canaries.is_some(), parts.clock.now()));
-        let beats =
-            tokio::spawn(beat(Arc::clone(&doubt), Arc::clone(&parts.clock), Arc::clone(&meters), Arc::clone(&tempo)));
         let commons = Arc::new(Commons {
             board: Arc::clone(&board),
             prober: parts.prober,
-            clock: Arc::clone(&parts.clock),
+            run: parts.clock.wall().timestamp_micros(),
+            clock: parts.clock,
             doubt: Arc::clone(&doubt),
             recorder: recorder.clone(),
             policy: parts.policy,
-            meters: Arc::clone(&meters),
-            tempo: Arc::clone(&tempo),
-            run: parts.clock.wall().timestamp_micros(),
+            meters,
+            tempo,
             enabled: parts.enabled,
         });
-        let arguments =
-            RegistryArguments { commons, roll: parts.roll, reconcile_every: parts.reconcile_every, enrolled };
+        let (roll, reconcile_every) = (parts.roll, parts.reconcile_every);
+        let arguments = RegistryArguments { commons: Arc::clone(&commons), roll, reconcile_every, enrolled };
         let (registry, _) = Actor::spawn(None, RegistryActor, arguments).await?;
-        let watch = Watch {
-            doubt: Arc::clone(&doubt),
-            board: Arc::clone(&board),
-            clock: parts.clock,
-            recorder: recorder.clone(),
-            meters,
-            registry: registry.clone(),
-            canaries: parts.canaries,
-            tempo,
-        };
-        let tasks = vec![beats, tokio::spawn(watch.run())];
+        let tasks = watching(&commons, &registry, parts.canaries);
         Ok(Self { board, outbox, doubt, registry, recorder, fanout, tasks })
     }
 
