@@ -2,6 +2,7 @@
 //! order, checked, and handed out typed. Nothing here opens a connection, and no secret is ever displayed.
 
 mod auth;
+mod checks;
 mod connection_url;
 mod durations;
 mod edge;
@@ -12,6 +13,7 @@ mod problem;
 #[cfg(test)]
 mod reference;
 mod sections;
+mod server;
 #[cfg(test)]
 mod tests;
 mod validate;
@@ -24,16 +26,17 @@ use serde::{Deserialize, Serialize};
 pub use auth::{
     Auth, AuthAccessReview, AuthGateway, AuthGrant, AuthKubernetes, AuthOidc, AuthPart, AuthTokens, RightsFrom,
 };
+pub use checks::{HealthCheck, PerType, Timing, TypeOverrides};
 pub use connection_url::ConnectionUrl;
 pub use edge::{CircuitBreaker, Limits, Tracing, Webhooks};
 pub use hidden::Hidden;
 pub use hub::{CredentialPlace, Credentials, Hub, Internal, MaybeListen};
 pub use problem::{ConfigError, Problem};
-pub use sections::ServerTls;
 pub use sections::{
-    AllowLoopback, Audit, Discovery, Events, HealthCheck, History, Listen, Log, LogFormat, Monitor, PerType, Probes,
-    Recorder, Registry, Server, StatusPage, Store, Streaming, Timing, TypeOverrides,
+    AllowLoopback, Audit, Discovery, Events, History, Log, LogFormat, Monitor, Probes, Recorder, Registry, StatusPage,
+    Store, Streaming,
 };
+pub use server::{Listen, Server, ServerTls};
 
 /// The defaults, as they stand in `config/default.yaml`.
 pub const DEFAULTS: &str = include_str!("../../config/default.yaml");
