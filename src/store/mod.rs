@@ -1,8 +1,10 @@
 //! What fleetbeat keeps: one contract, two backends.
 
 pub mod audit;
+mod audit_log;
 mod backend;
 mod bulk;
+mod callers;
 mod contract;
 mod failure;
 mod look;
@@ -12,6 +14,7 @@ mod options;
 mod postgres;
 mod rows;
 mod secrets;
+mod silences;
 mod sqlite;
 mod statement;
 mod tables;
@@ -20,14 +23,14 @@ mod webhooks;
 use std::sync::Arc;
 
 pub use audit::{AuditEntry, AuditLink, AuditOutcome, AuditRow};
-pub use contract::{
-    Among, AuditEnds, AuditFilter, AuditLog, AuditOrder, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows,
-    SilenceRows, Store, StoredDiscovery, StoredSession, StoredSilence, StoredToken, StoredTransition,
-};
+pub use audit_log::{AuditEnds, AuditFilter, AuditLog, AuditOrder};
+pub use callers::{Keys, SessionRows, StoredSession, StoredToken};
+pub use contract::{Among, EventFilter, Gap, Retention, SealedRow, Store, StoredDiscovery, StoredTransition};
 pub use failure::until;
 pub use look::{Seen, look};
 pub use options::{OpenError, Place, StoreOptions};
 pub use secrets::{BegunWrite, SecretMark, SecretRows};
+pub use silences::{SilenceRows, StoredSilence};
 use tables::Tables;
 pub use webhooks::{DeadLetter, StoredWebhook, WebhookCursor, WebhookRows, WebhookSeal};
 

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 
 use crate::store::{
     audit::{AuditEntry, AuditLink, AuditRow, stored_hash},
+    audit_log::{AuditEnds, AuditFilter, AuditOrder},
     bulk::Bulk,
-    contract::{AuditEnds, AuditFilter, AuditOrder},
     failure::Failure,
     statement::{Connection, Row, statement},
 };

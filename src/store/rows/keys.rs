@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::store::{
-    contract::StoredToken,
+    callers::StoredToken,
     failure::Failure,
     statement::{Connection, Row, statement},
 };

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::store::{
-    contract::StoredSession,
+    callers::StoredSession,
     failure::Failure,
     statement::{Connection, Row, statement},
 };

@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::store::{
-    contract::StoredSilence,
     failure::Failure,
+    silences::StoredSilence,
     statement::{Connection, Row, Text, statement},
 };
 

@@ -18,13 +18,13 @@ use uuid::Uuid;
 
 use super::{
     audit::{AuditEntry, AuditRow},
+    audit_log::{AuditEnds, AuditFilter, AuditLog},
     backend::{Access, Backend},
-    contract::{
-        AuditEnds, AuditFilter, AuditLog, EventFilter, Gap, Keys, Retention, SealedRow, SessionRows, SilenceRows,
-        Store, StoredDiscovery, StoredSession, StoredSilence, StoredToken, StoredTransition,
-    },
+    callers::{Keys, SessionRows, StoredSession, StoredToken},
+    contract::{EventFilter, Gap, Retention, SealedRow, Store, StoredDiscovery, StoredTransition},
     failure::Commit,
     rows::{audit, clusters, credentials, discoveries, engine, events, history, keys, ledger, sessions, silences},
+    silences::{SilenceRows, StoredSilence},
 };
 
 /// The store in one of the databases.
