@@ -4,6 +4,7 @@ mod canaries;
 mod credentials;
 mod dependencies;
 mod edge;
+mod ground;
 mod hub;
 mod identity;
 mod internal;
@@ -15,6 +16,7 @@ mod observing;
 mod parts;
 mod refused;
 mod webhooks;
+mod works;
 
 pub use credentials::sealed_credentials;
 pub use hub::needed_by as hub_needed_by;
@@ -22,32 +24,12 @@ pub use hub::needed_by as hub_needed_by;
 use std::{future::Future, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use fleetbeat_actors::{
-    engine::Engine,
-    ports::{Clock, Publisher},
-};
+use fleetbeat_actors::engine::Engine;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{
-    api::{self, ApiParts},
-    audit::Journal,
-    bus::RedisBus,
-    clock::SystemClock,
-    config::Settings,
-    credentials::{Foresight, InMemoryCredentials},
-    discovery::Discoverer,
-    registration::Registration,
-    renewal::{Renewals, Schedule},
-    silences::Silences,
-    store::Store,
-    web,
-    webhooks::Webhooks,
-};
+use crate::{api, audit::Journal, bus::RedisBus, config::Settings, store::Store, webhooks::Webhooks};
 
-use self::{
-    listening::Listening,
-    observing::{MarkerFile, Raising},
-};
+use self::{ground::Ground, listening::Listening, observing::MarkerFile, works::Works};
 pub use parts::open_store;
 
 /// How long writing and publishing what is left may take at the end.
@@ -78,117 +60,17 @@ impl App {
         let listening = Listening::open(settings).await?;
         let bound = listening.address();
         let metrics = numbers::install()?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let breakers = edge::breakers(settings, &clock);
-        let store = parts::await_store(settings, &breakers).await?;
-        let bus = parts::start_bus(settings)?.map(|bus| Arc::new(bus.behind(Arc::clone(&breakers.redis))));
-        let memory = Arc::new(InMemoryCredentials::loading());
-        let prober = parts::prober(settings, listening.addresses(), &memory)?;
-        let (vault, secrets) = credentials::vault(settings, &clock, &breakers, &store, memory, &prober).await?;
-        let gap = observing::last_gap(&*store, &*clock).await?;
-        let publisher = bus.as_ref().map(|bus| Arc::clone(bus) as Arc<dyn Publisher>);
-        let marker = Arc::new(MarkerFile::at(settings.data_dir.join("unsaved")));
-        let raising = Arc::new(Raising(Arc::clone(&marker)));
-        let engine = parts::engine(settings, &clock, &prober, &store, publisher, raising);
-        let engine = Arc::new(Engine::start(engine).await.context("the fleet could not be loaded")?);
-        let registration = Registration::new(
-            Arc::clone(engine.board()),
-            Arc::clone(engine.outbox()),
-            Arc::clone(&store),
-            Arc::clone(&engine) as _,
-            Arc::clone(&clock),
-            parts::policy(settings),
-            Arc::clone(&vault),
-        );
-        let registration = Arc::new(registration);
-        let identity = identity::identity(settings, &store, &clock, &breakers).await?;
-        let keep = chrono::TimeDelta::days(i64::from(settings.history.transitions_retention_days));
-        let silences = Silences::load(Arc::clone(&store), Arc::clone(&clock), keep).await;
-        let silences = Arc::new(silences.context("the silences could not be loaded")?);
-        let foresight = Arc::new(Foresight::new(Arc::clone(&vault), settings.credentials.rotation_warning_days));
-        let journal = Arc::new(Journal::new(Arc::clone(&store), Arc::clone(&clock), parts::journal_rules(settings)));
-        let inquirer = parts::inquirer(settings, &prober);
-        let discoverer = Arc::new(Discoverer::new(
-            Arc::clone(engine.board()),
-            Arc::clone(&vault),
-            Arc::clone(&registration),
-            Arc::clone(&inquirer) as _,
-            Arc::clone(&clock),
-            parts::manner(settings, clock.wall()),
-        ));
-        let renewals = Renewals::new(
-            Arc::clone(engine.board()),
-            Arc::clone(&foresight),
-            Arc::clone(&registration),
-            inquirer,
-            Arc::clone(&clock),
-            Schedule { at_percent: settings.credentials.renew_at_percent },
-        );
-        let webhooks = webhooks::webhooks(settings, &store, &clock, &engine, &prober, silences.calendar()).await?;
-        let limiter = edge::limiter(settings, &clock, &breakers)?;
-        let vitals = dependencies::vitals(&clock, &store, bus.as_ref(), secrets.as_ref(), &engine, breakers.clone());
+        let ground = Ground::lay(settings, listening.addresses()).await?;
+        let works = Works::begin(settings, &ground).await?;
         let (stopping, stopped) = watch::channel(false);
-        let parts = ApiParts {
-            board: Arc::clone(engine.board()),
-            outbox: Arc::clone(engine.outbox()),
-            store: Arc::clone(&store),
-            registration: Arc::clone(&registration),
-            engine: Arc::clone(&engine) as _,
-            silences: Arc::clone(&silences),
-            foresight: Arc::clone(&foresight),
-            discoverer: Arc::clone(&discoverer),
-            clock: Arc::clone(&clock),
-            identity: identity.clone(),
-            webhooks: Arc::clone(&webhooks),
-            journal: Arc::clone(&journal),
-            streaming: parts::streaming_rules(settings),
-            limiter,
-            gate: edge::gate(settings),
-            pages: web::router(settings.status_page.enabled),
-            vitals: Arc::clone(&vitals),
-            status_page: parts::status_page(settings)?,
-            metrics: Some(metrics.clone()),
-            stopping: stopped.clone(),
-        };
-        let internal = internal::router(settings, &parts, &breakers).await?;
-        let routers = api::routers(parts);
+        let parts = works.api_parts(settings, &ground, &metrics, stopped.clone())?;
+        let internal = internal::router(settings, &parts, &ground.breakers).await?;
         let mut tasks = JoinSet::new();
-        let server = listening.serve(settings, routers, internal, stopped, &mut tasks);
-        let written = Arc::clone(&journal);
-        tasks.spawn(async move { written.write().await });
-        let unseen = secrets.as_ref().map(|secrets| credentials::Unseen {
-            secrets: Arc::clone(secrets),
-            registration: Arc::clone(&registration),
-            store: Arc::clone(&store),
-        });
-        if let Some(secrets) = secrets {
-            let again = refused::Again::new(Arc::clone(&secrets), &registration, Arc::clone(&clock));
-            vault.memory().kept_by(Arc::new(again));
-            tasks.spawn(credentials::follow(secrets, Arc::clone(&registration), Arc::clone(&vault)));
-        }
-        tasks.spawn(credentials::fill(vault, unseen));
-        tasks.spawn(credentials::tell_of_ends(registration, foresight));
-        tasks.spawn(janitor::sweep(
-            Arc::clone(&store),
-            Arc::clone(&clock),
-            settings.history.clone(),
-            settings.audit.clone(),
-            bus.is_some(),
-        ));
-        tasks.spawn(discoverer.run(Arc::clone(&store)));
-        tasks.spawn(renewals.run());
-        tasks.spawn(Arc::clone(&webhooks).run());
-        tasks.spawn(async move { silences.keep().await });
-        tasks.spawn(async move { identity.keep_fresh().await });
-        tasks.spawn(numbers::keep(metrics, prober));
-        tasks.spawn(numbers::feel_pulses(vitals));
-        tasks.spawn(observing::observe(observing::Witness {
-            store: Arc::clone(&store),
-            engine: Arc::clone(&engine),
-            clock,
-            marker: Arc::clone(&marker),
-            gap,
-        }));
+        let server = listening.serve(settings, api::routers(parts), internal, stopped, &mut tasks);
+        let (engine, store, bus) = (Arc::clone(&works.engine), Arc::clone(&ground.store), ground.bus.clone());
+        let (journal, webhooks) = (Arc::clone(&works.journal), Arc::clone(&works.webhooks));
+        let marker = Arc::clone(&works.marker);
+        works.keep_going(settings, ground, metrics, &mut tasks);
         let listen = String::from(settings.server.listen.clone());
         let address = bound.map_or(listen, |address| address.to_string());
         tracing::info!(address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
