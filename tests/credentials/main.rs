@@ -15,17 +15,9 @@ mod support;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use support::{Client, KubeApiserver, Product, eventually};
+use support::{Client, KubeApiserver, Product, eventually, kubeconfig};
 
 const SOON: Duration = Duration::from_secs(20);
-
-/// A kubeconfig with inline data only.
-fn kubeconfig(server: &str, ca: &str, user: &str) -> String {
-    let ca = base64(ca);
-    format!(
-        "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters:\n- name: c\n  cluster: {{server: '{server}', certificate-authority-data: {ca}}}\nusers:\n- name: u\n  user: {{{user}}}\ncontexts:\n- name: x\n  context: {{cluster: c, user: u}}\n"
-    )
-}
 
 fn base64(text: &str) -> String {
     use base64::{Engine, prelude::BASE64_STANDARD};

@@ -11,7 +11,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::spoke::{Act, Asked, Authority, Serving, Spoke};
-use crate::support::{Answer, KubeApiserver, Product, Scratch, eventually};
+use crate::support::{Answer, KubeApiserver, Product, Scratch, eventually, kubeconfig};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -62,16 +62,6 @@ fn answers(asked: &Asked<'_>, silent: &AtomicBool) -> Act {
     Act::Say(format!("HTTP/1.1 201 Created\r\n{kind}\r\nContent-Length: {length}\r\n\r\n{text}"))
 }
 
-fn kubeconfig(hub: &Spoke, authority: &Authority) -> String {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let (server, ca) = (hub.https(), BASE64_STANDARD.encode(authority.pem()));
-    format!(
-        "clusters: [{{name: c, cluster: {{server: '{server}', certificate-authority-data: {ca}}}}}]\n\
-         users: [{{name: u, user: {{token: a-hub-token}}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n\
-         current-context: x\n"
-    )
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_hub_says_what_somebody_may_do_and_without_its_word_they_may_nothing() {
     let (authority, silent) = (Authority::new(), Arc::new(AtomicBool::new(false)));
@@ -79,7 +69,7 @@ async fn the_hub_says_what_somebody_may_do_and_without_its_word_they_may_nothing
         let silent = Arc::clone(&silent);
         Spoke::start(&authority, Serving::Good, move |asked| answers(&asked, &silent))
     };
-    let product = product(&kubeconfig(&hub, &authority))
+    let product = product(&kubeconfig(&hub.https(), &authority.pem(), "token: a-hub-token"))
         .set("auth.tokens.enabled", true)
         .set("auth.kubernetes.access_review.group", "aiops.example")
         .set("auth.kubernetes.access_review.resource", "fleets")
@@ -121,7 +111,7 @@ async fn the_hub_says_what_somebody_may_do_and_without_its_word_they_may_nothing
 async fn whoever_has_a_right_over_a_part_of_the_fleet_sees_and_touches_that_part_only() {
     let authority = Authority::new();
     let hub = Spoke::start(&authority, Serving::Good, move |asked| answers(&asked, &AtomicBool::new(false)));
-    let product = product(&kubeconfig(&hub, &authority))
+    let product = product(&kubeconfig(&hub.https(), &authority.pem(), "token: a-hub-token"))
         .set("health_check.enabled", false)
         .set("auth.kubernetes.access_review.group", "aiops.example")
         .set("auth.kubernetes.access_review.resource", "fleets")

@@ -106,13 +106,7 @@ impl KubeApiserver {
 
     /// A kubeconfig for a holder of this token.
     pub fn kubeconfig(&self, token: &str) -> String {
-        use base64::{Engine, prelude::BASE64_STANDARD};
-        let (server, ca) = (self.url(), BASE64_STANDARD.encode(self.ca_pem()));
-        format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters:\n- name: c\n  \
-             cluster: {{server: '{server}', certificate-authority-data: {ca}}}\nusers:\n- name: u\n  \
-             user: {{token: '{token}'}}\ncontexts:\n- name: x\n  context: {{cluster: c, user: u}}\n"
-        )
+        kubeconfig(&self.url(), &self.ca_pem(), &format!("token: '{token}'"))
     }
 
     /// A token of a service account that is there, made for an audience; the server's own when it is empty.
@@ -246,4 +240,15 @@ fn program() -> Option<PathBuf> {
     let named = std::env::var_os("FLEETBEAT_KUBE_APISERVER").map(PathBuf::from);
     let built = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools/kube-apiserver");
     named.or_else(|| built.exists().then_some(built)).or_else(|| find("kube-apiserver"))
+}
+
+/// A kubeconfig with inline data only, for a user of these fields.
+pub fn kubeconfig(server: &str, ca_pem: &str, user: &str) -> String {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let ca = BASE64_STANDARD.encode(ca_pem);
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: x\nclusters:\n- name: c\n  \
+         cluster: {{server: '{server}', certificate-authority-data: {ca}}}\nusers:\n- name: u\n  user: {{{user}}}\n\
+         contexts:\n- name: x\n  context: {{cluster: c, user: u}}\n"
+    )
 }

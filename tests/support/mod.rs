@@ -22,7 +22,7 @@ pub use consumer::{StreamEntry, Subscriber, stream_entries};
 pub use fuzz::fuzz_api;
 pub use http::{Answer, Client};
 pub use issuer::Issuer;
-pub use kube::KubeApiserver;
+pub use kube::{KubeApiserver, kubeconfig};
 pub use postgres::Postgres;
 pub use process::{Running, Scratch, free_port};
 pub use product::Product;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use collector::{Collector, Span};
 use spoke::{Act, Authority, Serving, Spoke};
-use support::{Client, Product, Scratch, eventually};
+use support::{Client, Product, Scratch, eventually, kubeconfig};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
@@ -103,7 +103,10 @@ async fn the_hub_is_told_of_the_trace_and_left_alone_when_it_fails() {
         .set("auth.kubernetes.enabled", true)
         .set("auth.kubernetes.grants", r#"[{"group": "*", "role": "viewer"}]"#)
         .set("circuit_breaker.failure_threshold", 2)
-        .set("hub.kubeconfig", scratch.write("hub", &kubeconfig(&hub, &authority), None).display())
+        .set(
+            "hub.kubeconfig",
+            scratch.write("hub", &kubeconfig(&hub.https(), &authority.pem(), "token: a-hub-token"), None).display(),
+        )
         .started()
         .await;
     let admin = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
@@ -139,14 +142,4 @@ async fn a_collector_that_never_answers_holds_up_nothing() {
         client.get("/api/v1/version").await.expect(200);
     }
     product.terminate(Duration::from_secs(40)).await;
-}
-
-fn kubeconfig(hub: &Spoke, authority: &Authority) -> String {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let (server, ca) = (hub.https(), BASE64_STANDARD.encode(authority.pem()));
-    format!(
-        "clusters: [{{name: c, cluster: {{server: '{server}', certificate-authority-data: {ca}}}}}]\n\
-         users: [{{name: u, user: {{token: a-hub-token}}}}]\ncontexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n\
-         current-context: x\n"
-    )
 }
