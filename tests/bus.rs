@@ -210,8 +210,13 @@ async fn users_passwords_and_tls_are_used_and_never_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_without_tls_is_told_as_such() {
+async fn a_server_that_answers_without_tls_is_told_as_such() {
     let plain = Redis::start_new().await;
+    // To what it does not understand it says nothing; that it is full it says at once.
+    let only = plain.client();
+    only.init().await.unwrap();
+    let command = CustomCommand::new_static("CONFIG", ClusterHash::FirstKey, false);
+    only.custom::<(), _>(command, vec!["SET", "maxclients", "1"]).await.unwrap();
     let mistaken = BusOptions { url: plain.url().replace("redis://", "rediss://").into(), ..options(&plain) };
     let bus = RedisBus::start(&mistaken).unwrap();
     eventually(SOON, || async {
