@@ -1,11 +1,6 @@
 //! From settings to parts.
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -17,6 +12,7 @@ use fleetbeat_actors::{
     recorder::RecorderRules,
     target::{Cadence, Policy},
 };
+use tokio::time::Instant;
 
 use super::canaries::TcpCanaries;
 use crate::{
