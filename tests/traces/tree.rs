@@ -117,7 +117,10 @@ async fn the_hub_is_asked_within_the_proof_and_a_cluster_within_the_work() {
         .set("tracing.otlp_endpoint", collector.url())
         .set("auth.kubernetes.enabled", true)
         .set("auth.kubernetes.rights", "access_review")
-        .set("hub.kubeconfig", scratch.write("hub", &kubeconfig(&hub, &authority), None).display())
+        .set(
+            "hub.kubeconfig",
+            scratch.write("hub", &kubeconfig(&hub.https(), &authority.pem(), "token: a-hub-token"), None).display(),
+        )
         .set("probes.ca_file", scratch.write("ca.pem", &authority.pem(), None).display())
         .started()
         .await;
