@@ -1,13 +1,10 @@
 //! What is listened on, as the settings say.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use anyhow::Context;
 use axum::Router;
-use tokio::{
-    sync::watch,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
     api::Routers,
@@ -78,7 +75,7 @@ impl Listening {
         internal: Option<Router>,
         stopping: watch::Receiver<bool>,
         tasks: &mut JoinSet<()>,
-    ) -> JoinHandle<()> {
+    ) -> impl Future<Output = ()> + Send + use<> {
         for tls in [&self.tls, &self.observability_tls, &self.internal_tls].into_iter().flatten() {
             tasks.spawn(Arc::clone(tls).keep_fresh());
         }
@@ -94,9 +91,9 @@ impl Listening {
         let public = listener::serve(self.public, self.tls, routers.everything, limits, stopping.clone());
         let observability = routers.observability;
         let observability = listener::serve(self.observability, self.observability_tls, observability, few, stopping);
-        tokio::spawn(async {
+        async {
             tokio::join!(public, observability, inside);
-        })
+        }
     }
 }
 

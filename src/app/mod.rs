@@ -4,6 +4,7 @@ mod canaries;
 mod credentials;
 mod dependencies;
 mod edge;
+mod front;
 mod ground;
 mod hub;
 mod identity;
@@ -29,7 +30,7 @@ use tokio::{sync::watch, task::JoinSet};
 
 use crate::{api, audit::Journal, bus::RedisBus, config::Settings, store::Store, webhooks::Webhooks};
 
-use self::{ground::Ground, listening::Listening, observing::MarkerFile, works::Works};
+use self::{front::Front, ground::Ground, listening::Listening, observing::MarkerFile, works::Works};
 pub use parts::open_store;
 
 /// How long writing and publishing what is left may take at the end.
@@ -47,6 +48,8 @@ pub struct App {
     stopping: watch::Sender<bool>,
     server: tokio::task::JoinHandle<()>,
     tasks: JoinSet<()>,
+    /// Dropped last: connections of the store and of others may have been made there.
+    _front: Front,
 }
 
 impl App {
@@ -57,6 +60,7 @@ impl App {
     pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
         let data_dir = settings.data_dir.as_path();
         std::fs::create_dir_all(data_dir).with_context(|| format!("data_dir: cannot make {}", data_dir.display()))?;
+        let front = Front::open()?;
         let listening = Listening::open(settings).await?;
         let bound = listening.address();
         let metrics = numbers::install()?;
@@ -66,7 +70,7 @@ impl App {
         let parts = works.api_parts(settings, &ground, &metrics, stopped.clone())?;
         let internal = internal::router(settings, &parts, &ground.breakers).await?;
         let mut tasks = JoinSet::new();
-        let server = listening.serve(settings, api::routers(parts), internal, stopped, &mut tasks);
+        let server = front.handle.spawn(listening.serve(settings, api::routers(parts), internal, stopped, &mut tasks));
         let (engine, store, bus) = (Arc::clone(&works.engine), Arc::clone(&ground.store), ground.bus.clone());
         let (journal, webhooks) = (Arc::clone(&works.journal), Arc::clone(&works.webhooks));
         let marker = Arc::clone(&works.marker);
@@ -74,7 +78,19 @@ impl App {
         let listen = String::from(settings.server.listen.clone());
         let address = bound.map_or(listen, |address| address.to_string());
         tracing::info!(address, store = store.backend(), clusters = engine.board().len(), "fleetbeat is ready");
-        Ok(Self { address: bound, engine, store, bus, journal, webhooks, marker, stopping, server, tasks })
+        Ok(Self {
+            address: bound,
+            engine,
+            store,
+            bus,
+            journal,
+            webhooks,
+            marker,
+            stopping,
+            server,
+            tasks,
+            _front: front,
+        })
     }
 
     /// The TCP address at which the API is served, where there is one.
