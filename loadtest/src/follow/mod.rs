@@ -19,7 +19,7 @@ pub use door::{Door, Heard, Line, hear, sleep_then_read};
 pub use firsts::FirstChecks;
 pub use live::follow_live;
 pub use metrics::{follow_metrics, read_metrics};
-pub use process::{Usage, follow_process, is_running, usage_of};
+pub use process::{Usage, ended_by_itself, follow_process, usage_of};
 pub use redis::{follow_channels, follow_stream};
 
 /// What a follower has noted so far; shared with who follows.

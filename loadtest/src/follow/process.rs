@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::Notes;
 use crate::clock::{WallMs, wall_ms};
@@ -28,7 +28,7 @@ pub struct Usage {
 }
 
 /// Does this process run? One that has ended and is not yet collected does not.
-pub fn is_running(pid: u32) -> bool {
+fn is_running(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().next());
     state.is_some_and(|state| !["Z", "X"].contains(&state))
@@ -67,9 +67,37 @@ pub async fn follow_process(pid: watch::Receiver<Option<u32>>, notes: Notes<Usag
     }
 }
 
+/// How often it is looked whether a process still runs.
+const ALIVE: Duration = Duration::from_millis(500);
+
+/// Waits until the process that is meant to run does not.
+pub async fn ended_by_itself(pid: watch::Receiver<Option<u32>>) {
+    loop {
+        sleep(ALIVE).await;
+        let meant = *pid.borrow();
+        if meant.is_some_and(|pid| !is_running(pid)) {
+            return;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use tokio::time::timeout;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_process_that_is_gone_is_noticed_and_one_that_is_meant_to_be_is_not() {
+        let (pid, follows) = watch::channel(Some(std::process::id()));
+        let mut ended = std::pin::pin!(ended_by_itself(follows));
+        let moment = Duration::from_millis(1_200);
+        assert!(timeout(moment, &mut ended).await.is_err());
+        pid.send_replace(None);
+        assert!(timeout(moment, &mut ended).await.is_err());
+        pid.send_replace(Some(u32::MAX));
+        assert!(timeout(Duration::from_secs(30), &mut ended).await.is_ok());
+    }
 
     #[test]
     fn this_process_uses_something_and_a_missing_one_nothing() {

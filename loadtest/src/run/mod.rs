@@ -24,8 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::{WallMs, wall_ms};
 use crate::follow::{
-    Arrivals, FirstChecks, Notes, Usage, follow_channels, follow_live, follow_metrics, follow_process, follow_stream,
-    is_running, read_metrics,
+    Arrivals, FirstChecks, Notes, Usage, ended_by_itself, follow_channels, follow_live, follow_metrics, follow_process,
+    follow_stream, read_metrics,
 };
 use crate::http::Http;
 use crate::judge::{Evidence, Verdict, judge};
@@ -133,7 +133,7 @@ impl<'a> Run<'a> {
         let (pid, follows_pid) = watch::channel(stand.monitor.pid());
         let outcome = tokio::select! {
             series = self.course(&mut stand, pid, &mut diary) => series,
-            ended = ended_by_itself(follows_pid) => Err(ended),
+            () = ended_by_itself(follows_pid) => Err(anyhow!("fleetbeat ended by itself")),
         };
         self.leave(&stand).await;
         let (series, broken_off) = match outcome {
@@ -472,36 +472,5 @@ impl<'a> Run<'a> {
         for (name, calls) in [("gets", &gets), ("lists", &lists), ("writes", &writes), ("churn_calls", &churn)] {
             figures::put_rate(&mut self.figures, name, calls);
         }
-    }
-}
-
-/// How often it is looked whether the monitor still runs.
-const ALIVE: Duration = Duration::from_millis(500);
-
-/// Waits until the process that is meant to run does not, and says so.
-async fn ended_by_itself(pid: watch::Receiver<Option<u32>>) -> anyhow::Error {
-    loop {
-        sleep(ALIVE).await;
-        let meant = *pid.borrow();
-        if meant.is_some_and(|pid| !is_running(pid)) {
-            return anyhow!("fleetbeat ended by itself");
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_process_that_is_gone_is_noticed_and_one_that_is_meant_to_be_is_not() {
-        let (pid, follows) = watch::channel(Some(std::process::id()));
-        let mut ended = std::pin::pin!(ended_by_itself(follows));
-        let moment = Duration::from_millis(1_200);
-        assert!(timeout(moment, &mut ended).await.is_err());
-        pid.send_replace(None);
-        assert!(timeout(moment, &mut ended).await.is_err());
-        pid.send_replace(Some(u32::MAX));
-        assert!(timeout(Duration::from_secs(30), &mut ended).await.is_ok());
     }
 }
