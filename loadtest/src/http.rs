@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, RETRY_AFTER};
 use hyper::{Method, Request, Response, StatusCode};
@@ -128,13 +128,27 @@ impl Http {
     /// # Errors
     /// When there is no whole answer in time.
     pub async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), HttpError> {
+        let (status, body) = self.collect(method, path, body).await?;
+        Ok((status, body.to_bytes()))
+    }
+
+    /// The same in the pieces in which it came: to put many of them together takes a while.
+    ///
+    /// # Errors
+    /// As [`Http::send`].
+    pub async fn collect(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Collected<Bytes>), HttpError> {
         let headers: &[(&str, &str)] = if body.is_empty() { &[] } else { &[("content-type", "application/json")] };
         let whole = async {
             let answer = self.open(method, path, headers, body).await?;
             let status = answer.status();
             let body = answer.into_body().collect().await;
             let body = body.map_err(|error| HttpError::Network(path.to_owned(), chain(&error)))?;
-            Ok((status, body.to_bytes()))
+            Ok((status, body))
         };
         timeout(self.patience, whole).await.unwrap_or_else(|_| Err(HttpError::Late(path.to_owned())))
     }

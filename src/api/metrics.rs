@@ -8,7 +8,8 @@ use axum::{
     http::{HeaderValue, header},
     response::Response,
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, stream};
+use tokio::sync::mpsc;
 use utoipa::IntoParams;
 use utoipa_axum::routes;
 
@@ -21,6 +22,8 @@ use super::{
 
 /// The text format of Prometheus.
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// So many chunks are made before they can be sent.
+const AHEAD: usize = 4;
 
 /// The route.
 pub fn routes() -> Routes {
@@ -51,12 +54,22 @@ async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<
     let with_clusters = query.clusters.unwrap_or(true);
     let clusters = with_clusters.then(|| seen.exposition(&api.collector, api.now())).into_iter().flatten();
     let chunks = [engine, webhooks].into_iter().map(Bytes::from).chain(clusters);
-    // Others come between the chunks: all of them would hold a worker up for as long as it takes to make them.
-    let chunks = stream::iter(chunks).then(async |chunk| {
-        tokio::task::yield_now().await;
-        Ok::<_, Infallible>(chunk)
-    });
-    let mut response = Response::new(Body::from_stream(chunks));
+    let mut response = Response::new(Body::from_stream(ahead(chunks)));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(TEXT));
     response
+}
+
+/// Makes the chunks in a task of its own, while those before them are sent; it ends with the last one, or when nobody reads
+/// them any more. Others come between them: all together would hold a worker up for as long as it takes to make them.
+fn ahead(chunks: impl Iterator<Item = Bytes> + Send + 'static) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    let (made, sent) = mpsc::channel(AHEAD);
+    tokio::spawn(async move {
+        for chunk in chunks {
+            if made.send(Ok(chunk)).await.is_err() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    });
+    stream::unfold(sent, async |mut sent| sent.recv().await.map(|chunk| (chunk, sent)))
 }

@@ -18,12 +18,12 @@ use crate::scrape::Reading;
 /// When the monitor does not answer.
 pub async fn read_metrics(http: &Http, firsts: &FirstChecks) -> Result<Reading, HttpError> {
     let began = Instant::now();
-    let (_, body) = http.send(Method::GET, "/metrics", Bytes::new()).await?;
+    let (_, body) = http.collect(Method::GET, "/metrics", Bytes::new()).await?;
     let took = began.elapsed().as_secs_f64();
     let (at, firsts) = (wall_ms(), firsts.clone());
     // 20 MB of text: read here, they would hold up the callers, whose answers are being timed.
     let reading = spawn_blocking(move || {
-        Reading::noting(&String::from_utf8_lossy(&body), at, took, |cluster, at| firsts.note(cluster, at))
+        Reading::noting(&String::from_utf8_lossy(&body.to_bytes()), at, took, |cluster, at| firsts.note(cluster, at))
     });
     reading.await.map_err(|error| HttpError::Network("/metrics".to_owned(), error.to_string()))
 }
