@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Notes;
@@ -180,12 +180,11 @@ fn id_in(text: &[u8]) -> Option<Uuid> {
     Uuid::try_parse_ascii(text.get(at..at + 36)?).ok()
 }
 
-/// Reads nothing for a while, then everything: was it told that it is too slow before the line was closed?
+/// Reads all that is left: was it told that it is too slow before the line was closed?
 ///
 /// # Errors
 /// When the line breaks.
-pub async fn sleep_then_read(mut line: Line, pause: Duration) -> Result<bool> {
-    sleep(pause).await;
+pub async fn read_the_rest(mut line: Line) -> Result<bool> {
     let mut all = Vec::new();
     let mut buffer = vec![0; 64 * 1024];
     loop {

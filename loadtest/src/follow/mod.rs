@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use crate::clock::{WallMs, wall_ms};
 use crate::judge::{Received, Record};
 
-pub use door::{Door, Heard, Line, hear, sleep_then_read};
+pub use door::{Door, Heard, Line, hear, read_the_rest};
 pub use firsts::FirstChecks;
 pub use live::follow_live;
 pub use metrics::{follow_metrics, read_metrics};

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde_json::Value;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::figures::Figures;
 use crate::clock::{WallMs, wall_ms};
-use crate::follow::{Door, Heard, Line, hear, sleep_then_read};
+use crate::follow::{Door, Heard, Line, hear, read_the_rest};
 use crate::http::Http;
 use crate::judge::{Record, heard, percentile};
 use crate::scenario::CallersPart;
@@ -18,8 +20,10 @@ use crate::scenario::CallersPart;
 const ALL_IN_WITHIN: Duration = Duration::from_secs(60);
 /// Before somebody who was sent away comes again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// A slow listener reads nothing for this share of the play.
+/// A slow listener reads nothing until the monitor has dropped all of them, or for this share of the play.
 const ASLEEP: f64 = 0.66;
+/// How often the monitor is asked whom it dropped.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// Everybody who listens. They end when this is dropped.
 pub struct Listening {
@@ -43,11 +47,16 @@ impl Listening {
             crowds.push((door, crowd));
         }
         let mut slow = JoinSet::new();
+        let (dropped, all_dropped) = watch::channel(false);
+        if part.slow_websockets > 0 {
+            listening.spawn(notice_dropped(http.clone(), part.slow_websockets as u64, dropped));
+        }
         for _ in 0..part.slow_websockets {
-            let http = http.clone();
+            let (http, mut all_dropped) = (http.clone(), all_dropped.clone());
             slow.spawn(async move {
                 let line = Line::open_narrow(Door::WebSocket, &http).await?;
-                sleep_then_read(line, play.mul_f64(ASLEEP)).await
+                let _ = timeout(play.mul_f64(ASLEEP), all_dropped.wait_for(|dropped| *dropped)).await;
+                read_the_rest(line).await
             });
         }
         let (begin, all) = (Instant::now(), (part.listeners + part.websockets) as u64);
@@ -78,6 +87,16 @@ impl Listening {
             figures.insert("slow_not_told".to_owned(), (slow - told) as f64);
         }
     }
+}
+
+/// Says when the monitor has dropped so many listeners more than until now.
+async fn notice_dropped(http: Http, count: u64, dropped: watch::Sender<bool>) {
+    let so_far = async || http.get::<Value>("/api/v1/streaming/status").await.ok()?["clients_dropped"].as_u64();
+    let before = so_far().await.unwrap_or(0);
+    while so_far().await.is_none_or(|now| now < before + count) {
+        sleep(LOOK).await;
+    }
+    dropped.send_replace(true);
 }
 
 fn put(figures: &mut Figures, door: Door, mut hearing: heard::Hearing) {
