@@ -8,10 +8,7 @@ use fleetbeat_actors::{
 };
 use serde_json::json;
 
-use super::{
-    error::WriteError,
-    write::{Registration, detached},
-};
+use super::{error::WriteError, write::Registration};
 use crate::{
     discovery::{Capabilities, Evidence, conclude},
     store::StoredDiscovery,
@@ -31,7 +28,7 @@ impl Registration {
         outcome: &'static str,
     ) -> Result<(Option<Capabilities>, bool), WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.note_discovery_now(&asked, found, outcome).await }).await
+        self.detached(async move { this.note_discovery_now(&asked, found, outcome).await }).await
     }
 
     async fn note_discovery_now(

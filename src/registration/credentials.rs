@@ -17,7 +17,7 @@ use super::{
     error::WriteError,
     invalid::{Detail, Invalid},
     upload::Upload,
-    write::{Registration, detached},
+    write::Registration,
 };
 use crate::{
     audit::Action,
@@ -213,7 +213,7 @@ impl Registration {
         deed: Deed,
     ) -> Result<(), WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.write_credentials_now(id, change, &deed).await }).await?;
+        self.detached(async move { this.write_credentials_now(id, change, &deed).await }).await?;
         self.check_soon(id);
         Ok(())
     }

@@ -14,10 +14,7 @@ use fleetbeat_actors::{
 };
 use serde_json::{Value, json};
 
-use super::{
-    error::WriteError,
-    write::{Registration, detached},
-};
+use super::{error::WriteError, write::Registration};
 use crate::{
     credentials::{End, ExpiryKind, Foresight, Stage},
     store::EventFilter,
@@ -78,7 +75,7 @@ impl Registration {
             }
             let this = Arc::clone(self);
             let draft = draft(&entry.cluster, &end, stage, now);
-            detached(async move { this.append_now(draft).await }).await?;
+            self.detached(async move { this.append_now(draft).await }).await?;
             told.remember(id, &end, stage, now);
             written += 1;
         }

@@ -18,7 +18,7 @@ use super::{
     invalid::Invalid,
     source::{self, claim},
     spec::Spec,
-    write::{Registration, created, detached, registered},
+    write::{Registration, created, registered},
 };
 use crate::{audit::Action, identity::Author};
 
@@ -66,7 +66,7 @@ impl Registration {
         by: Author,
     ) -> Result<Vec<ImportItem>, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.import_now(clusters, &by).await }).await
+        self.detached(async move { this.import_now(clusters, &by).await }).await
     }
 
     async fn import_now(&self, clusters: Vec<Map<String, Value>>, by: &Author) -> Result<Vec<ImportItem>, WriteError> {

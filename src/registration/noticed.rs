@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::{
     error::WriteError,
-    write::{Registration, Turn, detached},
+    write::{Registration, Turn},
 };
 use crate::{
     audit::{Action, Origin},
@@ -48,7 +48,7 @@ impl Registration {
     /// Reads what is kept for a cluster and, where it is not what the probes use, takes it over.
     async fn read_again(self: &Arc<Self>, secrets: &Arc<KubeSecrets>, id: ClusterId) -> Result<(), WriteError> {
         let (this, secrets) = (Arc::clone(self), Arc::clone(secrets));
-        if detached(async move { this.read_again_now(&secrets, id).await }).await? {
+        if self.detached(async move { this.read_again_now(&secrets, id).await }).await? {
             self.check_soon(id);
         }
         Ok(())
@@ -91,7 +91,7 @@ impl Registration {
     ) -> Result<(), WriteError> {
         for (id, version) in left.clone() {
             let (this, secrets) = (Arc::clone(self), Arc::clone(secrets));
-            detached(async move { this.tell_of_unseen_now(&secrets, id, version).await }).await?;
+            self.detached(async move { this.tell_of_unseen_now(&secrets, id, version).await }).await?;
             left.remove(&id);
         }
         Ok(())

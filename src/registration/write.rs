@@ -14,6 +14,7 @@ use fleetbeat_actors::{
 };
 use serde_json::{Value, json};
 use tokio::{
+    runtime::Handle,
     sync::{Mutex, MutexGuard},
     time::Instant,
 };
@@ -56,6 +57,8 @@ pub struct Registration {
     pub(super) vault: Arc<Vault>,
     /// One writer at a time, from reading the board to changing it.
     gate: Mutex<()>,
+    /// Where writes run, wherever they are asked for.
+    runtime: Handle,
 }
 
 /// A writer's turn at the gate, with the time it has left.
@@ -79,7 +82,7 @@ impl Turn<'_> {
 }
 
 impl Registration {
-    /// The writing side of a registry.
+    /// The writing side of a registry. Its writes run on the runtime in which this is called, and it panics outside of one.
     pub fn new(
         board: Arc<Board>,
         outbox: Arc<Outbox>,
@@ -89,7 +92,7 @@ impl Registration {
         policy: Policy,
         vault: Arc<Vault>,
     ) -> Self {
-        Self { board, outbox, store, engine, clock, policy, vault, gate: Mutex::new(()) }
+        Self { board, outbox, store, engine, clock, policy, vault, gate: Mutex::new(()), runtime: Handle::current() }
     }
 
     /// How much of a write's time, which is that of a call of the store, may be spent on waiting for other writers.
@@ -108,7 +111,7 @@ impl Registration {
     /// [`WriteError::NameTaken`], [`WriteError::SourceTaken`], [`WriteError::OutOfScope`], [`WriteError::Unavailable`].
     pub async fn register(self: &Arc<Self>, spec: Spec, by: Author) -> Result<Written, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.register_now(spec, &by).await }).await
+        self.detached(async move { this.register_now(spec, &by).await }).await
     }
 
     /// Changes a cluster's spec. A change that changes nothing writes nothing.
@@ -124,7 +127,7 @@ impl Registration {
         by: Author,
     ) -> Result<Written, WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.change_now(id, change, expected, &by, Action::ClusterUpdate).await }).await
+        self.detached(async move { this.change_now(id, change, expected, &by, Action::ClusterUpdate).await }).await
     }
 
     /// Removes a cluster. Its events stay in the log.
@@ -138,7 +141,7 @@ impl Registration {
         by: Author,
     ) -> Result<(), WriteError> {
         let this = Arc::clone(self);
-        detached(async move { this.remove_now(id, expected, &by).await }).await
+        self.detached(async move { this.remove_now(id, expected, &by).await }).await
     }
 
     /// How a cluster is checked.
@@ -294,20 +297,22 @@ impl Registration {
         self.board.get(cluster.id).unwrap_or(entry)
     }
 
+    /// Runs a write to its end even when its caller goes away: a half-told write would lose its place in the log. It runs
+    /// beside the engine and the store, not among the callers: others wait for their turn behind it.
+    pub(super) async fn detached<T: Send + 'static>(
+        &self,
+        write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
+    ) -> Result<T, WriteError> {
+        self.runtime.spawn(traces::carried(write)).await.unwrap_or_else(|panic| {
+            tracing::error!(%panic, "a write died");
+            Err(WriteError::Internal)
+        })
+    }
+
     /// Wall time as it is stored: whole milliseconds.
     pub(super) fn now(&self) -> DateTime<Utc> {
         self.clock.wall().trunc_subsecs(3)
     }
-}
-
-/// Runs a write to its end even when its caller goes away: a half-told write would lose its place in the log.
-pub(super) async fn detached<T: Send + 'static>(
-    write: impl Future<Output = Result<T, WriteError>> + Send + 'static,
-) -> Result<T, WriteError> {
-    tokio::spawn(traces::carried(write)).await.unwrap_or_else(|panic| {
-        tracing::error!(%panic, "a write died");
-        Err(WriteError::Internal)
-    })
 }
 
 /// What the audit log tells of a new cluster.
