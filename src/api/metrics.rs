@@ -62,7 +62,7 @@ async fn metrics(State(api): State<ApiState>, seen: Seen, Params(query): Params<
 /// Makes the chunks in a task of its own, while those before them are sent; it ends with the last one, or when nobody reads
 /// them any more. Others come between them: all together would hold a worker up for as long as it takes to make them.
 fn ahead(chunks: impl Iterator<Item = Bytes> + Send + 'static) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let (made, sent) = mpsc::channel(AHEAD);
+    let (made, mut sent) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         for chunk in chunks {
             if made.send(Ok(chunk)).await.is_err() {
@@ -71,5 +71,6 @@ fn ahead(chunks: impl Iterator<Item = Bytes> + Send + 'static) -> impl Stream<It
             tokio::task::yield_now().await;
         }
     });
-    stream::unfold(sent, async |mut sent| sent.recv().await.map(|chunk| (chunk, sent)))
+    // Compression asks once more after the end.
+    stream::poll_fn(move |context| sent.poll_recv(context))
 }
