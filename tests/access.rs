@@ -24,14 +24,14 @@ async fn the_first_token_lies_in_a_private_file_and_makes_others() {
     assert!(!product.logs().contains(&first));
     assert_eq!(String::from_utf8_lossy(&product.run(&["tokens", "first"]).stdout).trim(), first);
     product.client().get("/api/v1/clusters").await.expect(401);
-    let admin = product.client().with_header("authorization", &format!("Bearer {first}"));
+    let admin = product.admin();
     admin.get("/api/v1/clusters").await.expect(200);
 
     let (url, path) = (product.url(), file.display().to_string());
     let flags = ["--server", url.as_str(), "--token-file", path.as_str()];
     let create = [&["tokens", "create", "ci", "--role", "viewer", "--days", "1"][..], &flags].concat();
     let token = written(&product.run(&create));
-    let viewer = product.client().with_header("authorization", &format!("Bearer {token}"));
+    let viewer = product.bearing(&token);
     let who = viewer.get("/api/v1/whoami").await.expect(200).json();
     assert_eq!((&who["name"], &who["role"]), (&json!("ci"), &json!("viewer")));
     let id = who["id"].as_str().unwrap().strip_prefix("token:").unwrap().to_owned();
@@ -45,7 +45,7 @@ async fn the_first_token_lies_in_a_private_file_and_makes_others() {
     product.terminate(Duration::from_secs(10)).await;
     let rescued = written(&product.run(&["tokens", "create", "rescue", "--role", "admin", "--local"]));
     product.start().await;
-    let rescuer = product.client().with_header("authorization", &format!("Bearer {rescued}"));
+    let rescuer = product.bearing(&rescued);
     assert_eq!(rescuer.get("/api/v1/tokens").await.expect(200).json()["items"].as_array().unwrap().len(), 3);
 }
 
@@ -59,11 +59,7 @@ async fn a_scoped_caller_without_news_asks_the_database_once() {
         .set("health_check.enabled", false)
         .started()
         .await;
-    let bearing = |product: &Product, token: &str| {
-        product.client().with_header("authorization", &format!("Bearer {}", token.trim()))
-    };
-    let first = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let admin = bearing(&product, &first);
+    let admin = product.admin();
     let mut ids = Vec::new();
     for name in ["mine", "theirs"] {
         let body = json!({ "name": name, "api_server_url": "https://127.0.0.1:9" });
@@ -74,7 +70,7 @@ async fn a_scoped_caller_without_news_asks_the_database_once() {
     // Memory begins anew where the log ends.
     product.terminate(SOON).await;
     product.start().await;
-    let (admin, some) = (bearing(&product, &first), bearing(&product, &some));
+    let (admin, some) = (product.admin(), product.bearing(&some));
     let page = some.get("/api/v1/events").await.expect(200).json();
     assert_eq!(page["items"].as_array().unwrap().len(), 1, "{page}");
     let (position, after) = (page["items"][0]["position"].clone(), page["next_after"].clone());

@@ -237,9 +237,7 @@ fn believer(redis: &Redis, ca_file: &std::path::Path) -> Product {
 
 /// What it says of Redis, to its administrator.
 async fn of_redis(product: &Product) -> String {
-    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let admin = product.client().with_header("authorization", &format!("Bearer {}", token.trim()));
-    let health = admin.get("/health/detailed").await.expect(200).json();
+    let health = product.admin().get("/health/detailed").await.expect(200).json();
     health["dependencies"]["redis"]["status"].to_string()
 }
 

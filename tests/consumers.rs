@@ -82,8 +82,7 @@ async fn ended_well(mut running: Running) -> String {
 
 /// The admin of a product that believes tokens, and a token of a viewer who sees one cluster only.
 async fn callers(product: &Product, cluster: &Value) -> (Client, String) {
-    let first = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let admin = product.client().with_header("authorization", &format!("Bearer {}", first.trim()));
+    let admin = product.admin();
     let body = json!({ "name": "frontend", "role": "viewer", "scope": { "cluster_ids": [cluster] } });
     let made = admin.post("/api/v1/tokens", &body).await.expect(201).json();
     (admin, made["token"].as_str().unwrap().to_owned())
@@ -106,8 +105,7 @@ async fn a_front_end_and_a_streaming_consumer_of_the_platform_see_a_cluster_go_d
         .set("probes.ca_file", scratch.write("ca.pem", &authority.pem(), None).display())
         .started()
         .await;
-    let first = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let first = product.client().with_header("authorization", &format!("Bearer {}", first.trim()));
+    let first = product.admin();
     let body = json!({ "name": "spoke", "api_server_url": spoke.https() });
     let id = first.post("/api/v1/clusters", &body).await.expect(201).json()["id"].clone();
     let (admin, token) = callers(&product, &id).await;

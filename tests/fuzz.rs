@@ -38,14 +38,6 @@ async fn fuzz(product: &Product, narrowed: &'static [&'static str], token: Optio
     tokio::task::spawn_blocking(move || fuzz_api(&description, narrowed, token.as_deref())).await.unwrap();
 }
 
-fn first_token(product: &Product) -> String {
-    std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap().trim().to_owned()
-}
-
-fn bearer(product: &Product, token: &str) -> Client {
-    product.client().with_header("authorization", &format!("Bearer {token}"))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fuzzer_finds_no_undescribed_answer_and_no_error_of_the_server() {
     fuzz(&product(false).await, &LEFT_OUT, None).await;
@@ -54,11 +46,11 @@ async fn a_fuzzer_finds_no_undescribed_answer_and_no_error_of_the_server() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fuzzer_with_an_administrator_s_token_finds_nothing_either() {
     let product = product(true).await;
-    let token = first_token(&product);
+    let token = product.first_token();
     fuzz(&product, &LEFT_OUT_WITH_A_TOKEN, Some(token.clone())).await;
     fuzz(&product, &TOKENS_BUT_THE_LIST, Some(token.clone())).await;
-    bearer(&product, &token).get("/api/v1/whoami").await.expect(200);
-    let tokens = bearer(&product, &token).get("/api/v1/tokens").await.expect(200).json();
+    product.bearing(&token).get("/api/v1/whoami").await.expect(200);
+    let tokens = product.bearing(&token).get("/api/v1/tokens").await.expect(200).json();
     let revoked = tokens["items"].as_array().unwrap().iter().filter(|token| !token["revoked_at"].is_null()).count();
     println!("{revoked} tokens were revoked");
 }
@@ -67,7 +59,7 @@ async fn a_fuzzer_with_an_administrator_s_token_finds_nothing_either() {
 async fn a_fuzzer_without_a_token_finds_nothing_and_changes_nothing() {
     let product = product(true).await;
     fuzz(&product, &LEFT_OUT, None).await;
-    let admin = bearer(&product, &first_token(&product));
+    let admin = product.admin();
     assert_eq!(admin.get("/api/v1/clusters").await.expect(200).json()["total"], 0);
     assert_eq!(admin.get("/api/v1/tokens").await.expect(200).json()["items"].as_array().unwrap().len(), 1);
 }

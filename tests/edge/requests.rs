@@ -11,12 +11,6 @@ use serde_json::json;
 
 use crate::support::{Answer, Client, Product, Redis, eventually};
 
-/// The client of an administrator of a server with tokens on.
-fn admin(product: &Product) -> Client {
-    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    product.client().with_header("authorization", &format!("Bearer {}", token.trim()))
-}
-
 fn guarded() -> Product {
     Product::new().set("auth.tokens.enabled", true)
 }
@@ -72,7 +66,7 @@ async fn only_pages_of_allowed_origins_may_read_and_ask_first() {
     assert!(allowed.header("access-control-allow-headers").contains("Authorization"));
     assert_eq!(allowed.header("access-control-allow-credentials"), "");
     assert_eq!(preflight("https://evil.example").await.header("access-control-allow-origin"), "");
-    let read = admin(&product).with_header("origin", portal).get("/api/v1/clusters").await.expect(200);
+    let read = product.admin().with_header("origin", portal).get("/api/v1/clusters").await.expect(200);
     assert_eq!(read.header("access-control-allow-origin"), portal);
     assert!(read.header("vary").to_ascii_lowercase().contains("origin"));
 }
@@ -92,9 +86,9 @@ async fn until_refused(client: &Client) -> Answer {
 async fn whoever_asks_too_often_is_told_when_to_come_back_and_others_are_not_hurt() {
     let product = guarded().set("limits.requests_per_second", 1).set("limits.burst", 5).started().await;
     let (greedy, body) =
-        (admin(&product), json!({ "name": "modest", "role": "viewer", "scope": { "everything": true } }));
+        (product.admin(), json!({ "name": "modest", "role": "viewer", "scope": { "everything": true } }));
     let token = greedy.post("/api/v1/tokens", &body).await.expect(201).json()["token"].as_str().unwrap().to_owned();
-    let modest = product.client().with_header("authorization", &format!("Bearer {token}"));
+    let modest = product.bearing(&token);
     let refused = until_refused(&greedy).await;
     assert_eq!(refused.json()["error"]["code"], "RATE_LIMITED");
     assert!(refused.header("retry-after").parse::<u64>().unwrap() >= 1);
@@ -111,7 +105,7 @@ async fn an_address_that_guesses_tokens_is_slowed_down() {
     let guess = product.client().with_header("authorization", "Bearer guess");
     assert_eq!(guess.get("/api/v1/clusters").await.status, 401);
     until_refused(&guess).await;
-    admin(&product).get("/api/v1/clusters").await.expect(200);
+    product.admin().get("/api/v1/clusters").await.expect(200);
 }
 
 #[tokio::test]
@@ -151,7 +145,7 @@ async fn two_processes_share_a_caller_s_limit_through_redis() {
 async fn while_redis_is_silent_each_process_counts_for_itself_and_nobody_waits() {
     let mut redis = Redis::start_new().await;
     let product = guarded().set("redis_url", redis.url()).started().await;
-    let client = admin(&product);
+    let client = product.admin();
     client.get("/api/v1/clusters").await.expect(200);
     redis.pause();
     for _ in 0..50 {

@@ -28,7 +28,7 @@ fn product(kubeconfig: &str) -> Product {
 }
 
 async fn who(product: &Product, token: &str) -> Answer {
-    product.client().with_header("authorization", &format!("Bearer {token}")).get("/api/v1/whoami").await
+    product.bearing(token).get("/api/v1/whoami").await
 }
 
 /// A hub where every token is its owner's name, and the name lists what they may do.
@@ -122,11 +122,10 @@ async fn whoever_has_a_right_over_a_part_of_the_fleet_sees_and_touches_that_part
         )
         .started()
         .await;
-    let bearer = |token: &str| product.client().with_header("authorization", &format!("Bearer {token}"));
     let mut ids = std::collections::BTreeMap::new();
     for team in ["blue", "red", "green"] {
         let body = json!({ "name": team, "api_server_url": "https://127.0.0.1:9", "labels": { "team": team } });
-        let made = bearer("get-patch-admin").post("/api/v1/clusters", &body).await.expect(201).json();
+        let made = product.bearing("get-patch-admin").post("/api/v1/clusters", &body).await.expect(201).json();
         ids.insert(team, format!("/api/v1/clusters/{}", made["id"].as_str().unwrap()));
     }
     for (token, role, sees) in [
@@ -136,14 +135,14 @@ async fn whoever_has_a_right_over_a_part_of_the_fleet_sees_and_touches_that_part
         ("get-patch@red", "operator", &["red"]),
         ("get", "viewer", &["blue", "green", "red"]),
     ] {
-        let list = bearer(token).get("/api/v1/clusters").await.expect(200).json();
+        let list = product.bearing(token).get("/api/v1/clusters").await.expect(200).json();
         let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
         assert_eq!(names, sees, "{token}");
         assert_eq!(who(&product, token).await.expect(200).json()["role"], role, "{token}");
         for (team, path) in &ids {
             let (seen, may) = (sees.contains(team), role == "operator");
-            bearer(token).get(path).await.expect(if seen { 200 } else { 404 });
-            let changed = bearer(token).patch(path, &json!({ "display_name": token })).await;
+            product.bearing(token).get(path).await.expect(if seen { 200 } else { 404 });
+            let changed = product.bearing(token).patch(path, &json!({ "display_name": token })).await;
             changed.expect(if !may {
                 403
             } else if seen {

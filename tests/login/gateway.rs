@@ -84,10 +84,6 @@ async fn only_the_gateway_says_who(ports: [u16; 2], token: &str, [mine, theirs]:
     spoof(careless).get("/api/v1/whoami").await.expect(401);
 }
 
-fn first_token(product: &Product) -> String {
-    std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap().trim().to_owned()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gateway_is_believed_behind_its_socket_and_nobody_else_is() {
     let (scratch, ports) = (Scratch::new(), [free_port(), free_port()]);
@@ -99,8 +95,8 @@ async fn a_gateway_is_believed_behind_its_socket_and_nobody_else_is() {
         .set("auth.gateway.grants", GRANTS)
         .started()
         .await;
-    let token = first_token(&product);
-    let admin = product.client().with_header("authorization", &format!("Bearer {token}"));
+    let token = product.first_token();
+    let admin = product.admin();
     let ids = two_clusters(&admin).await;
     spoof(product.client()).get("/api/v1/whoami").await.expect(401);
     assert_eq!(spoof(admin).get("/api/v1/whoami").await.expect(200).json()["method"], "token");
@@ -182,7 +178,7 @@ async fn a_gateway_is_believed_by_the_name_in_its_certificate_and_by_nothing_els
     assert_eq!((status, &who["id"], &who["role"]), (200, &json!("gateway:root"), &json!("admin")), "{who}");
     // It speaks for its users only, and says nothing by halves.
     let proved = || guarded.proved(ours, "gateway.platform");
-    let token = format!("Bearer {}", first_token(&guarded.product));
+    let token = format!("Bearer {}", guarded.product.first_token());
     assert_eq!(guarded.who(proved(), &[("Authorization", &token)]).await.0, 401);
     let long = "a".repeat(300);
     for (case, headers) in [
@@ -224,7 +220,7 @@ async fn a_gateway_is_believed_by_the_name_in_its_certificate_and_by_nothing_els
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_with_the_gateway_s_certificate_says_who_and_its_clients_do_not() {
     let guarded = Guarded::start().await;
-    let token = first_token(&guarded.product);
+    let token = guarded.product.first_token();
     let bearer = format!("Bearer {token}");
     let mut ids = [String::new(), String::new()];
     for (id, name) in ids.iter_mut().zip(["mine", "theirs"]) {

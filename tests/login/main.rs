@@ -181,9 +181,8 @@ async fn who_is_known_to_a_real_hub_comes_in_with_a_token_made_for_us() {
         .started()
         .await;
     let plain = server.service_account("caller").await;
-    let with = |token: &str| product.client().with_header("authorization", &format!("Bearer {token}"));
     let ours = server.token_for("default", "caller", "fleetbeat").await;
-    let who = with(&ours).get("/api/v1/whoami").await.expect(200).json();
+    let who = product.bearing(&ours).get("/api/v1/whoami").await.expect(200).json();
     assert_eq!(
         (&who["id"], &who["role"]),
         (&json!("kubernetes:system:serviceaccount:default:caller"), &json!("operator"))
@@ -191,11 +190,11 @@ async fn who_is_known_to_a_real_hub_comes_in_with_a_token_made_for_us() {
     let theirs = server.token_for("default", "caller", "somebody-else").await;
     let cut = &ours[..ours.len() - 4];
     for (case, token) in [("of the API server", plain.as_str()), ("for others", &theirs), ("cut", cut), ("none", "x")] {
-        assert_eq!(with(token).get("/api/v1/whoami").await.status, 401, "a token {case}");
+        assert_eq!(product.bearing(token).get("/api/v1/whoami").await.status, 401, "a token {case}");
     }
     let unheard = server.token_for("default", "caller", "fleetbeat").await;
     server.pause();
-    with(&unheard).get("/api/v1/whoami").await.expect(503);
+    product.bearing(&unheard).get("/api/v1/whoami").await.expect(503);
     server.resume();
 }
 
@@ -246,7 +245,7 @@ async fn sessions_are_listed_and_ended_by_their_person_and_by_administrators() {
     // The same person with a token of the issuer sees the same; the command line is an administrator's.
     let seconds = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs() as i64;
     let bearer = issuer.token(seconds, "ada", &["admins"]);
-    let client = product.client().with_header("authorization", &format!("Bearer {bearer}"));
+    let client = product.bearing(&bearer);
     assert_eq!(names(&client, OWN).await.len(), 1);
     let product = product.with_variable("FLEETBEAT_TOKEN", &bearer);
     let url = product.url();

@@ -128,6 +128,21 @@ impl Product {
         Client::new(&self.url())
     }
 
+    /// A client that carries a bearer token.
+    pub fn bearing(&self, token: &str) -> Client {
+        self.client().with_header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// The token that the first start of a server with tokens on made.
+    pub fn first_token(&self) -> String {
+        std::fs::read_to_string(self.data_dir().join("admin-token")).unwrap().trim().to_owned()
+    }
+
+    /// The client of an administrator of a server with tokens on.
+    pub fn admin(&self) -> Client {
+        self.bearing(&self.first_token())
+    }
+
     /// Its data directory.
     pub fn data_dir(&self) -> PathBuf {
         self.scratch.path().join("data")

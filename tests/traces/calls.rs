@@ -6,11 +6,6 @@ use crate::collector::{Collector, Span};
 use crate::support::{Client, Postgres, Product, Redis, eventually};
 use crate::{PARENT, TRACE, WITHIN, around, of_trace, traced};
 
-fn admin(product: &Product) -> Client {
-    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    product.client().with_header("authorization", &format!("Bearer {}", token.trim()))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_request_s_trace_goes_on_into_postgresql_and_redis() {
     let (redis, collector) = (Redis::start_new().await, Collector::start().await);
@@ -22,7 +17,7 @@ async fn a_request_s_trace_goes_on_into_postgresql_and_redis() {
         .set("health_check.enabled", false)
         .started()
         .await;
-    let caller = traced(&admin(&product));
+    let caller = traced(&product.admin());
     let body = json!({ "name": "one", "api_server_url": "https://127.0.0.1:9" });
     caller.post("/api/v1/clusters", &body).await.expect(201);
     // The audit log is read from the database; how often a caller may ask is counted in Redis.

@@ -109,8 +109,7 @@ async fn the_hub_is_told_of_the_trace_and_left_alone_when_it_fails() {
         )
         .started()
         .await;
-    let admin = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let admin = product.client().with_header("authorization", &format!("Bearer {}", admin.trim()));
+    let admin = product.admin();
     let state = async || {
         let detail = admin.get("/health/detailed").await.json();
         detail["circuit_breakers"]["hub_kubernetes"].as_str().unwrap_or_default().to_owned()

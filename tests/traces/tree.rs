@@ -46,11 +46,6 @@ async fn grows(collector: &Collector, client: &Client, expected: Tree, mut act: 
     .await;
 }
 
-fn admin(product: &Product) -> Client {
-    let token = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    product.client().with_header("authorization", &format!("Bearer {}", token.trim()))
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn proof_limit_and_work_are_parts_of_a_request_and_calls_are_parts_of_these() {
     let (redis, collector) = (Redis::start_new().await, Collector::start().await);
@@ -62,7 +57,7 @@ async fn proof_limit_and_work_are_parts_of_a_request_and_calls_are_parts_of_thes
         .set("health_check.enabled", false)
         .started()
         .await;
-    let (admin, mut number) = (admin(&product), 0);
+    let (admin, mut number) = (product.admin(), 0);
     let made = "POST /api/v1/clusters";
     let expected = tree(&[
         (made, "-"),
@@ -124,9 +119,8 @@ async fn the_hub_is_asked_within_the_proof_and_a_cluster_within_the_work() {
         .set("probes.ca_file", scratch.write("ca.pem", &authority.pem(), None).display())
         .started()
         .await;
-    let bearing = |name: &str| product.client().with_header("authorization", &format!("Bearer {name}"));
     let body = json!({ "name": "one", "api_server_url": spoke.https() });
-    let id = bearing("maker").post("/api/v1/clusters", &body).await.expect(201).json()["id"].clone();
+    let id = product.bearing("maker").post("/api/v1/clusters", &body).await.expect(201).json()["id"].clone();
     let refreshed = "POST /api/v1/clusters/{id}/refresh";
     let expected = tree(&[
         (refreshed, "-"),

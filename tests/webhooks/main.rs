@@ -329,14 +329,12 @@ async fn a_paused_one_is_told_nothing_and_a_removed_one_is_gone() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_webhook_is_told_no_more_than_its_maker_may_see_and_only_administrators_make_one() {
     let (product, receiver) = (product().set("auth.tokens.enabled", true).started().await, Receiver::start().await);
-    let first = std::fs::read_to_string(product.data_dir().join("admin-token")).unwrap();
-    let bearer = |token: &str| product.client().with_header("authorization", &format!("Bearer {}", token.trim()));
-    let admin = bearer(&first);
+    let admin = product.admin();
     let token = async |role: &str, team: &str| {
         let scope = json!({ "label_selector": format!("team={team}") });
         let body = json!({ "name": team, "role": role, "scope": scope });
         let made = admin.post("/api/v1/tokens", &body).await.expect(201).json();
-        bearer(made["token"].as_str().unwrap())
+        product.bearing(made["token"].as_str().unwrap())
     };
     let (blue, red, worker) =
         (token("admin", "blue").await, token("admin", "red").await, token("operator", "blue").await);
