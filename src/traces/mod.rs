@@ -96,16 +96,15 @@ pub fn answered(span: &Span, status: StatusCode) {
 
 /// The span of finding out who is calling.
 pub fn proof() -> Span {
-    if !is_within() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: CALLS,
-        "proof",
-        otel.name = "auth validation",
-        otel.kind = "internal",
-        auth.method = Empty,
-    )
+    within(|| {
+        tracing::info_span!(
+            target: CALLS,
+            "proof",
+            otel.name = "auth validation",
+            otel.kind = "internal",
+            auth.method = Empty,
+        )
+    })
 }
 
 /// Notes in such a span by which method the caller is known; a stranger by none.
@@ -126,55 +125,49 @@ pub fn work() -> Span {
 }
 
 fn part(name: &'static str) -> Span {
-    if !is_within() {
-        return Span::none();
-    }
-    tracing::info_span!(target: CALLS, "part", otel.name = name, otel.kind = "internal")
+    within(|| tracing::info_span!(target: CALLS, "part", otel.name = name, otel.kind = "internal"))
 }
 
 /// The span of a call to somebody else that a request waits for: the token issuer, a watched cluster, a webhook's receiver.
 /// Nothing of it is told them.
 pub fn outside(whom: &'static str, operation: &'static str) -> Span {
-    if !is_within() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: CALLS,
-        "outside",
-        otel.name = format!("{whom} {operation}"),
-        otel.kind = "client",
-        peer.service = whom,
-    )
+    within(|| {
+        tracing::info_span!(
+            target: CALLS,
+            "outside",
+            otel.name = format!("{whom} {operation}"),
+            otel.kind = "client",
+            peer.service = whom,
+        )
+    })
 }
 
 /// The span of a call to the database (`postgresql`, `sqlite`) that a request makes.
 pub fn database(system: &'static str, operation: &'static str) -> Span {
-    if !is_within() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: CALLS,
-        "database",
-        otel.name = format!("{system} {operation}"),
-        otel.kind = "client",
-        db.system.name = system,
-        db.operation.name = operation,
-    )
+    within(|| {
+        tracing::info_span!(
+            target: CALLS,
+            "database",
+            otel.name = format!("{system} {operation}"),
+            otel.kind = "client",
+            db.system.name = system,
+            db.operation.name = operation,
+        )
+    })
 }
 
 /// The span of a call to Redis that a request makes.
 pub fn redis(operation: &'static str) -> Span {
-    if !is_within() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: CALLS,
-        "redis",
-        otel.name = format!("redis {operation}"),
-        otel.kind = "client",
-        db.system.name = "redis",
-        db.operation.name = operation,
-    )
+    within(|| {
+        tracing::info_span!(
+            target: CALLS,
+            "redis",
+            otel.name = format!("redis {operation}"),
+            otel.kind = "client",
+            db.system.name = "redis",
+            db.operation.name = operation,
+        )
+    })
 }
 
 /// The span of publishing so many events. It begins a trace of its own: events of many requests go together, later.
@@ -196,16 +189,15 @@ pub fn publishing(events: usize) -> Span {
 
 /// The span of a call to the hub's API that a request makes.
 pub fn hub(method: &Method) -> Span {
-    if !is_within() {
-        return Span::none();
-    }
-    tracing::info_span!(
-        target: CALLS,
-        "hub",
-        otel.name = format!("hub {method}"),
-        otel.kind = "client",
-        http.request.method = %method,
-    )
+    within(|| {
+        tracing::info_span!(
+            target: CALLS,
+            "hub",
+            otel.name = format!("hub {method}"),
+            otel.kind = "client",
+            http.request.method = %method,
+        )
+    })
 }
 
 /// Tells the hub of the trace that a span of ours belongs to. For the hub only.
@@ -215,9 +207,9 @@ pub fn continue_in(span: &Span, headers: &mut HeaderMap) {
     }
 }
 
-/// Are spans on, and is this a part of one?
-fn is_within() -> bool {
-    is_on() && !Span::current().is_none()
+/// The span, where spans are on and this is a part of one.
+fn within(span: impl FnOnce() -> Span) -> Span {
+    if is_on() && !Span::current().is_none() { span() } else { Span::none() }
 }
 
 fn trace_id(span: &Span) -> Option<String> {
