@@ -30,7 +30,7 @@ use crate::follow::{
 use crate::http::Http;
 use crate::judge::{Evidence, Verdict, judge};
 use crate::report::{How, Report, Series};
-use crate::scenario::{Scenario, plan};
+use crate::scenario::{Scenario, is_figure, plan};
 use crate::scrape::Reading;
 use crate::spokes::{ClusterType, Served, Spoke};
 
@@ -141,6 +141,7 @@ impl<'a> Run<'a> {
             Err(error) => self.what_there_is(&stand, &diary, &error),
         };
         drop(stand);
+        debug_assert!(self.figures.keys().all(|name| is_figure(name)), "unknown figures: {:?}", self.figures.keys());
         let report = Report::new(self.options, self.began, self.figures, series);
         Ok(report.broken_off(broken_off))
     }

@@ -73,7 +73,8 @@ impl Stand {
         let mut settings = settings(scenario);
         settings.extend(postgres.iter().map(|postgres| ("database_url".to_owned(), postgres.url())));
         settings.extend(proxy.iter().map(|proxy| ("redis_url".to_owned(), format!("redis://{}/0", proxy.address()))));
-        let options = MonitorOptions { program: programs.fleetbeat.clone(), settings };
+        let options =
+            MonitorOptions { program: programs.fleetbeat.clone(), settings, descriptors: scenario.monitor.descriptors };
         let monitor = Monitor::start(options, &scratch).await?;
         let bus = redis.as_ref().map(Redis::address);
         Ok(Self { monitor, swarm, proxy, redis, bus, postgres, _scratch: scratch })

@@ -1,5 +1,6 @@
 //! Scenarios: what fleet, what monitor, which troubles, which outages, which limits. Read from YAML; nothing is run here.
 
+mod figure;
 mod library;
 mod limit;
 mod outage;
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::spokes::{Behaviour, ClusterType, Scope, Selector};
 
+pub use figure::is_figure;
 pub use library::{LIBRARY, Named, find};
 pub use limit::{Limit, LimitError};
 pub use outage::{Cycles, Harm, Outage, Part, Rest, plan};
@@ -81,6 +83,8 @@ pub struct MonitorPart {
     pub database: Database,
     /// Whether it publishes to a Redis of its own.
     pub redis: bool,
+    /// How many descriptors it may open at most; nothing leaves the limit as it is.
+    pub descriptors: Option<u64>,
 }
 
 /// Where the monitor keeps everything.
@@ -257,10 +261,18 @@ impl Scenario {
     /// What is wrong, with its place as far as it is known.
     pub fn parse(text: &str, short: bool) -> Result<Scenario, Unreadable> {
         let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
-        let Some(over) = scenario.short.clone().filter(|_| short) else { return Ok(scenario) };
+        let Some(over) = scenario.short.clone().filter(|_| short) else { return scenario.known() };
         let mut whole: Value = serde_saphyr::from_str(text).map_err(|error| Unreadable(error.to_string()))?;
         lay_over(&mut whole, over);
-        serde_json::from_value(whole).map_err(|error| Unreadable(error.to_string()))
+        serde_json::from_value::<Scenario>(whole).map_err(|error| Unreadable(error.to_string()))?.known()
+    }
+
+    /// The scenario, if it limits nothing but figures that a run can have.
+    fn known(self) -> Result<Scenario, Unreadable> {
+        match self.limits.keys().find(|name| !is_figure(name)) {
+            Some(name) => Err(Unreadable(format!("limits.{name}: there is no such figure (see loadtest/README.md)"))),
+            None => Ok(self),
+        }
     }
 
     /// A smaller or larger fleet, with as many callers as that makes; limits of the fleet's size and of the callers' pace go with it.
@@ -382,6 +394,14 @@ short: {fleet: {clusters: 10}, limits: {lag_p99_seconds: '< 1'}}
     }
 
     #[test]
+    fn a_limit_of_no_figure_is_refused_in_either_form() {
+        for (right, wrong, short) in [("lost", "lots", false), ("lag_p99_seconds", "lag_p98_seconds", true)] {
+            let error = Scenario::parse(&SMALL.replace(right, wrong), short).unwrap_err().to_string();
+            assert!(error.contains(&format!("limits.{wrong}: there is no such figure")), "{error}");
+        }
+    }
+
+    #[test]
     fn a_longer_play_moves_what_happens_in_it() {
         let mut scenario = Scenario::parse(SMALL, false).unwrap();
         scenario.stretch(120.0);
@@ -392,7 +412,7 @@ short: {fleet: {clusters: 10}, limits: {lag_p99_seconds: '< 1'}}
     #[test]
     fn scaling_takes_every_caller_and_the_limits_of_their_pace_along() {
         let callers = "callers: {gets_per_second: 200, lists_per_second: 20, writes_per_second: 2, listeners: 10}";
-        let limits = "limits: {gets_per_second: '>= 198', gets_p99_seconds: '<= 0.005'}";
+        let limits = "limits: {gets_per_second: '>= 198', get_p99_seconds: '<= 0.005'}";
         let text = format!("{}\n{callers}\n", SMALL.replace("limits: {lost: '<= 0'}", limits));
         let mut scenario = Scenario::parse(&text, false).unwrap();
         scenario.scale(0.5);

@@ -23,6 +23,8 @@ pub struct MonitorOptions {
     pub program: PathBuf,
     /// Settings by dotted key.
     pub settings: BTreeMap<String, String>,
+    /// How many descriptors it may open at most, where that is less than here.
+    pub descriptors: Option<u64>,
 }
 
 /// A fleetbeat.
@@ -126,7 +128,13 @@ impl Monitor {
 }
 
 fn spawn(options: &MonitorOptions, log: &std::path::Path) -> anyhow::Result<Running> {
-    Running::start(&options.program, None, log, |command| {
+    let shell = options.descriptors.map(|_| Path::new("/bin/sh"));
+    Running::start(shell.unwrap_or(&options.program), None, log, |command| {
+        if let Some(descriptors) = options.descriptors {
+            // Where the limit is lower already, it stays.
+            command.args(["-c", "ulimit -n \"$0\" 2> /dev/null; exec \"$@\"", &descriptors.to_string()]);
+            command.arg(&options.program);
+        }
         command.arg("serve").current_dir("/");
         for (key, value) in &options.settings {
             command.env(format!("FLEETBEAT__{}", key.to_uppercase().replace('.', "__")), value);
