@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Bound,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -161,6 +162,40 @@ impl Board {
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
         for place in self.names.read().places.values() {
             place.read(&mut visit);
+        }
+    }
+
+    /// The same, and of each cluster whether its name comes after this one.
+    pub fn each_after(&self, name: &str, mut visit: impl FnMut(&Entry, bool)) {
+        let names = self.names.read();
+        let parts =
+            [(false, (Bound::Unbounded, Bound::Included(name))), (true, (Bound::Excluded(name), Bound::Unbounded))];
+        for (is_after, part) in parts {
+            for (_, place) in names.places.range::<str, _>(part) {
+                place.read(|entry| visit(entry, is_after));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cluster, instant};
+
+    #[test]
+    fn a_walk_is_in_the_order_of_names_and_knows_where_it_passes_one() {
+        let board = Board::default();
+        for name in ["cherry", "apple", "banana", "damson"] {
+            let (cluster, status) = (Arc::new(cluster(name)), Arc::new(Status::unknown(chrono::DateTime::UNIX_EPOCH)));
+            board.put(Entry { cluster, status, checked: instant(), fresh_for: Duration::from_secs(70) });
+        }
+        for (name, first) in [("", 0), ("apple", 1), ("b", 1), ("banana", 2), ("zebra", 4)] {
+            let mut seen = Vec::new();
+            board.each_after(name, |entry, is_after| seen.push((entry.cluster.name.clone(), is_after)));
+            let names: Vec<&str> = seen.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(names, ["apple", "banana", "cherry", "damson"]);
+            assert_eq!(seen.iter().position(|(_, is_after)| *is_after).unwrap_or(4), first, "after {name}");
         }
     }
 }

@@ -277,6 +277,16 @@ impl Seen {
         at_length(self.board.len(), || self.board.each(admitted));
     }
 
+    /// The same, and of each cluster whether its name comes after this one.
+    pub fn each_after(&self, name: &str, mut visit: impl FnMut(&Entry, bool)) {
+        let admitted = |entry: &Entry, is_after| {
+            if self.admits(entry) {
+                visit(entry, is_after);
+            }
+        };
+        at_length(self.board.len(), || self.board.each_after(name, admitted));
+    }
+
     /// Their series.
     pub fn exposition(&self, collector: &Collector, now: Now<'_>) -> Exposition {
         let silences = Some((now.calendar, now.wall));

@@ -180,42 +180,57 @@ impl ListQuery {
     }
 
     /// Up to `size` of the clusters that match, in order, from `start` on.
-    fn part(&self, seen: &Seen, now: Now<'_>, start: &Start, size: usize) -> Part {
-        let mut part = Part::default();
-        if self.sort == Sort::default() {
-            // The board keeps this order: only what is asked for is taken from it.
-            seen.each(|entry| {
-                if self.matches(entry, now) {
-                    part.pass(entry, || Place::of(entry, self.sort), start, size);
+    fn part(&self, seen: &Seen, now: Now<'_>, start: &Start<'_>, size: usize) -> Part {
+        let mut part = Part::of(size);
+        match start {
+            _ if self.sort != Sort::default() => {
+                for entry in self.sorted(seen, now) {
+                    let has_begun = match start {
+                        Start::After(last) => Place::of(&entry, self.sort) > *last,
+                        Start::Behind(count) => part.total >= *count,
+                    };
+                    part.pass(&entry, has_begun);
                 }
-            });
-            return part;
+            }
+            // The board keeps this order: only what is asked for is taken from it.
+            Start::After(place) => seen.each_after(place.name(), |entry, is_after| {
+                if self.matches(entry, now) {
+                    part.pass(entry, is_after);
+                }
+            }),
+            Start::Behind(count) => seen.each(|entry| {
+                if self.matches(entry, now) {
+                    part.pass(entry, part.total >= *count);
+                }
+            }),
         }
+        part
+    }
+
+    /// All clusters that match, in order.
+    fn sorted(&self, seen: &Seen, now: Now<'_>) -> Vec<Entry> {
         let mut matching = Vec::new();
         seen.each(|entry| {
             if self.matches(entry, now) {
-                matching.push((Place::of(entry, self.sort), entry.clone()));
+                matching.push(entry.clone());
             }
         });
-        matching.sort_unstable_by(|(place, _), (other, _)| place.cmp(other));
-        for (place, entry) in matching {
-            part.pass(&entry, || place, start, size);
-        }
-        part
+        matching.sort_unstable_by(|entry, other| Place::of(entry, self.sort).cmp(&Place::of(other, self.sort)));
+        matching
     }
 }
 
 /// Where a part of a list begins.
-enum Start {
+enum Start<'a> {
     /// Behind so many.
     Behind(usize),
     /// After a place.
-    After(Place),
+    After(Place<'a>),
 }
 
 /// A part of a list.
-#[derive(Default)]
 struct Part {
+    size: usize,
     items: Vec<Entry>,
     /// How many there are in the whole list.
     total: usize,
@@ -224,14 +239,14 @@ struct Part {
 }
 
 impl Part {
+    fn of(size: usize) -> Self {
+        Self { size, items: Vec::new(), total: 0, remaining: 0 }
+    }
+
     /// Takes the next cluster of the list where it belongs to the part.
-    fn pass(&mut self, entry: &Entry, place: impl FnOnce() -> Place, start: &Start, size: usize) {
+    fn pass(&mut self, entry: &Entry, has_begun: bool) {
         self.total += 1;
-        let begun = match start {
-            Start::Behind(count) => self.total > *count,
-            Start::After(last) => !self.items.is_empty() || place() > *last,
-        };
-        match (begun, self.items.len() < size) {
+        match (has_begun, self.items.len() < self.size) {
             (false, _) => {}
             (true, true) => self.items.push(entry.clone()),
             (true, false) => self.remaining += 1,
