@@ -103,6 +103,13 @@ impl Target {
         self.cluster.id
     }
 
+    /// How many probes a check has: the API server's and one for each further endpoint.
+    pub fn probes(&self) -> u64 {
+        let further = &self.cluster.endpoints;
+        let further = [&further.prometheus_url, &further.tempo_url, &further.loki_url];
+        1 + further.into_iter().flatten().count() as u64
+    }
+
     /// The version of the spec that is watched.
     pub fn generation(&self) -> i64 {
         self.cluster.generation

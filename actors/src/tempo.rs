@@ -8,20 +8,20 @@ use std::{
 
 use chrono::{DateTime, Utc};
 
-use crate::health::beat::{Beat, SHORTEST_MS};
+use crate::health::beat::{Beat, SHORTEST_US};
 
-/// Beats that clusters may share, in milliseconds. All of them fit into one another and into seconds.
-const BEATS: [u32; 4] = [SHORTEST_MS, 250, 500, 1_000];
-/// So many checks are to begin on one beat: a check that is alone costs twice as much as one among as many.
-const COMPANY: f64 = 30.0;
+/// Beats that clusters may share, in microseconds. All of them fit into one another and into seconds.
+const BEATS: [u32; 6] = [SHORTEST_US, 62_500, 125_000, 250_000, 500_000, 1_000_000];
+/// So many probes are to begin on one beat: one that is alone costs twice as much as one among as many.
+const COMPANY: f64 = 36.0;
 /// A shorter beat is left when fewer than this begin on it.
-const LONELY: f64 = 22.0;
+const LONELY: f64 = 27.0;
 
 /// The tempo of one engine.
 #[derive(Debug)]
 pub(crate) struct Tempo {
     anchor: Instant,
-    every_ms: AtomicU32,
+    every_us: AtomicU32,
     begun: AtomicU64,
 }
 
@@ -30,27 +30,27 @@ impl Tempo {
     pub(crate) fn new(now: Instant, wall: DateTime<Utc>) -> Self {
         let into_second = Duration::from_nanos(u64::from(wall.timestamp_subsec_nanos()) % 1_000_000_000);
         let anchor = now.checked_sub(into_second).unwrap_or(now);
-        Self { anchor, every_ms: AtomicU32::new(BEATS[0]), begun: AtomicU64::new(0) }
+        Self { anchor, every_us: AtomicU32::new(BEATS[0]), begun: AtomicU64::new(0) }
     }
 
     /// The beat as it is now.
     pub(crate) fn beat(&self) -> Beat {
-        Beat { anchor: self.anchor, every: Duration::from_millis(self.every_ms.load(Ordering::Relaxed).into()) }
+        Beat { anchor: self.anchor, every: Duration::from_micros(self.every_us.load(Ordering::Relaxed).into()) }
     }
 
-    /// A regular check begins.
-    pub(crate) fn note(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
+    /// A regular check begins, of so many probes.
+    pub(crate) fn note(&self, probes: u64) {
+        self.begun.fetch_add(probes, Ordering::Relaxed);
     }
 
-    /// Chooses the beat by how many regular checks began in the time since the last choice.
+    /// Chooses the beat by how many probes of regular checks began in the time since the last choice.
     pub(crate) fn choose(&self, time: Duration) {
         let rate = self.begun.swap(0, Ordering::Relaxed) as f64 / time.as_secs_f64();
-        let on = |beat_ms: u32| rate * f64::from(beat_ms) / 1_000.0;
-        let now = self.every_ms.load(Ordering::Relaxed);
+        let on = |beat_us: u32| rate * f64::from(beat_us) / 1e6;
+        let now = self.every_us.load(Ordering::Relaxed);
         let wanted = BEATS.into_iter().find(|beat| on(*beat) >= COMPANY).unwrap_or(BEATS[BEATS.len() - 1]);
         if wanted < now || on(now) < LONELY {
-            self.every_ms.store(wanted, Ordering::Relaxed);
+            self.every_us.store(wanted, Ordering::Relaxed);
         }
     }
 
@@ -70,7 +70,7 @@ mod tests {
     }
 
     fn after(tempo: &Tempo, checks: u64) -> u128 {
-        (0..checks).for_each(|_| tempo.note());
+        (0..checks).for_each(|_| tempo.note(2));
         tempo.choose(Duration::from_secs(10));
         tempo.beat().every.as_millis()
     }
@@ -78,15 +78,15 @@ mod tests {
     #[test]
     fn a_small_fleet_has_a_long_beat_and_a_large_one_a_short_one() {
         let (tempo, _) = tempo();
-        let beats = [500, 900, 2_000, 5_000].map(|checks| after(&tempo, checks));
-        assert_eq!(beats, [1_000, 500, 250, 125]);
+        let beats = [250, 400, 1_000, 2_000, 3_000, 10_000].map(|checks| after(&tempo, checks));
+        assert_eq!(beats, [1_000, 500, 250, 125, 62, 31]);
     }
 
     #[test]
     fn a_fleet_between_two_beats_stays_on_the_one_it_has() {
         let (tempo, _) = tempo();
-        assert_eq!([2_500, 2_000, 1_800, 1_700].map(|checks| after(&tempo, checks)), [125, 125, 125, 250]);
-        assert_eq!([1_800, 2_300, 2_500].map(|checks| after(&tempo, checks)), [250, 250, 125]);
+        assert_eq!([1_500, 1_200, 1_100, 1_000].map(|checks| after(&tempo, checks)), [125, 125, 125, 250]);
+        assert_eq!([1_100, 1_400, 1_500].map(|checks| after(&tempo, checks)), [250, 250, 125]);
     }
 
     #[test]

@@ -241,7 +241,7 @@ impl ClusterState {
     /// Runs effects: record and announce, show, then start and arm.
     fn run(&mut self, myself: &ActorRef<ClusterMessage>, at: Moment, effects: Effects) {
         if let Some(lag) = effects.lag {
-            self.commons.tempo.note();
+            self.commons.tempo.note(self.target.probes());
             self.commons.meters.scheduled(self.target.cluster.cluster_type, lag);
         }
         if effects.show {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-/// The shortest beat, in milliseconds.
-pub(crate) const SHORTEST_MS: u32 = 125;
+/// The shortest beat, in microseconds.
+pub(crate) const SHORTEST_US: u32 = 31_250;
 /// A beat is shortened, as far as it can be, for a cluster whose period is not this many times as long.
 const BEATS_A_PERIOD: u32 = 8;
 
@@ -35,7 +35,7 @@ impl Beat {
     }
 
     fn short_enough_for(mut self, period: Duration) -> Self {
-        let shortest = Duration::from_millis(SHORTEST_MS.into());
+        let shortest = Duration::from_micros(SHORTEST_US.into());
         while self.every > shortest && self.every * BEATS_A_PERIOD > period {
             self.every /= 2;
         }

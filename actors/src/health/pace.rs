@@ -11,6 +11,9 @@ const POKES: f64 = 3.0;
 #[derive(Clone, Debug)]
 pub(super) struct Pace {
     cadence: Cadence,
+    /// The time of the next check by this cluster's place in the period …
+    place: Instant,
+    /// … and the beat on which it begins.
     due: Instant,
     /// From a first check at once to this cluster's place in the period: those registered together part after it.
     to_place: Option<Duration>,
@@ -21,10 +24,10 @@ pub(super) struct Pace {
 impl Pace {
     /// The first check is due now, or at this cluster's place (`phase`, any hash) in the period.
     pub(super) fn new(cadence: Cadence, phase: u64, at: Moment, at_once: bool) -> Self {
-        let place = share(cadence.period, phase);
-        let (due, to_place) = if at_once { (at.now, Some(place)) } else { (at.now + place, None) };
-        let due = if at_once { due } else { at.beat.not_before(due, cadence.period) };
-        Self { cadence, due, to_place, pokes: POKES, pokes_at: at.now }
+        let share = share(cadence.period, phase);
+        let (place, to_place) = if at_once { (at.now, Some(share)) } else { (at.now + share, None) };
+        let due = if at_once { place } else { at.beat.not_before(place, cadence.period) };
+        Self { cadence, place, due, to_place, pokes: POKES, pokes_at: at.now }
     }
 
     pub(super) const fn cadence(&self) -> Cadence {
@@ -46,12 +49,12 @@ impl Pace {
         let now = at.now;
         let lag = now.saturating_duration_since(self.due);
         let period = self.cadence.period;
-        self.due += self.to_place.take().unwrap_or(period);
-        if now >= self.due {
-            let missed = (now - self.due).as_nanos() / period.as_nanos().max(1);
-            self.due += period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1));
+        self.place += self.to_place.take().unwrap_or(period);
+        if now >= self.place {
+            let missed = (now - self.place).as_nanos() / period.as_nanos().max(1);
+            self.place += period.saturating_mul(u32::try_from(missed).unwrap_or(u32::MAX).saturating_add(1));
         }
-        self.due = at.beat.not_before(self.due, period);
+        self.due = at.beat.not_before(self.place, period);
         if lag > period / 2 { Err(self.due) } else { Ok(lag) }
     }
 
@@ -59,6 +62,7 @@ impl Pace {
     pub(super) fn retune(&mut self, cadence: Cadence, now: Instant) -> bool {
         let shorter = cadence.period < self.cadence.period;
         if cadence.period != self.cadence.period {
+            self.place = self.place.min(now + cadence.period);
             self.due = self.due.min(now + cadence.period);
             self.to_place = self.to_place.map(|place| place.min(cadence.period));
         }
@@ -149,6 +153,19 @@ mod tests {
             assert_eq!(pace.wake(moment(second, now)), Ok(Duration::ZERO));
             assert_eq!(pace.due(), second + PERIOD);
         }
+    }
+
+    #[test]
+    fn a_shorter_beat_parts_those_who_shared_a_longer_one() {
+        let now = crate::testing::instant();
+        let beat = |ms| Moment { beat: Beat { anchor: now, every: Duration::from_millis(ms) }, ..moment(now, now) };
+        let (mut early, mut late) = (started(beat(1_000), 1 << 58, false), started(beat(1_000), 1 << 59, false));
+        assert_eq!((early.due(), early.due()), (late.due(), now + Duration::from_secs(1)));
+        for pace in [&mut early, &mut late] {
+            let woken = Moment { now: pace.due(), ..beat(125) };
+            assert_eq!(pace.wake(woken), Ok(Duration::ZERO));
+        }
+        assert_eq!(late.due() - early.due(), Duration::from_millis(500));
     }
 
     #[test]
