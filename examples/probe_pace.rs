@@ -16,7 +16,7 @@ use std::{
 use chrono::DateTime;
 use fleetbeat::{
     credentials::InMemoryCredentials,
-    probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
+    probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, descriptors_for_probes, raise_descriptor_limit},
 };
 use fleetbeat_actors::{
     health::{Endpoint, Outcome},
@@ -36,7 +36,8 @@ async fn main() -> anyhow::Result<()> {
     let [fleet, period, seconds] = &arguments[..] else { anyhow::bail!("FLEET_JSON PERIOD_MS SECONDS") };
     let (period, seconds) = (Duration::from_millis(period.parse()?), Duration::from_secs(seconds.parse()?));
     let targets = targets(fleet)?;
-    let options = ProbeOptions::default().within(raise_descriptor_limit());
+    let options =
+        ProbeOptions { descriptors: descriptors_for_probes(raise_descriptor_limit(), 0), ..ProbeOptions::default() };
     let policy = AddressPolicy { allow_loopback: true, ..AddressPolicy::default() };
     let prober = HttpProber::new(options, Trust::load(None)?, policy, Arc::<InMemoryCredentials>::default());
     let (pokes, tally) = (Arc::new(AtomicUsize::new(0)), Tally::default());

@@ -23,7 +23,7 @@ use crate::{
     config::{Database, Settings, Timing, set_path},
     credentials::InMemoryCredentials,
     discovery::{Budget, Habits, Manner},
-    probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, raise_descriptor_limit},
+    probes::{AddressPolicy, HttpProber, ProbeOptions, Trust, descriptors_for_probes, raise_descriptor_limit},
     store::{self, OpenError, Place, Store, StoreOptions},
 };
 
@@ -131,6 +131,7 @@ pub(super) fn prober(
 ) -> anyhow::Result<HttpProber> {
     let set = &settings.probes;
     let options = ProbeOptions {
+        descriptors: descriptors_for_probes(raise_descriptor_limit(), settings.promised_descriptors()),
         max_in_flight: set.max_in_flight,
         max_handshakes: set.max_handshakes,
         dns_timeout: set.resolve_timeout,
@@ -143,7 +144,6 @@ pub(super) fn prober(
     };
     let policy = address_policy(settings, own_listeners);
     let trust = Trust::load(set_path(&set.ca_file)).context("probes.ca_file")?;
-    let options = options.within(raise_descriptor_limit());
     Ok(HttpProber::new(options, trust, policy, Arc::clone(memory) as _))
 }
 
@@ -165,7 +165,7 @@ pub(super) fn inquirer(settings: &Settings, prober: &HttpProber) -> Arc<HttpProb
         max_in_flight: set.max_in_flight,
         max_handshakes: set.max_in_flight,
         max_lookups: set.max_in_flight,
-        max_kept: set.max_in_flight,
+        descriptors: 2 * set.max_in_flight,
         dns_timeout: limits.resolve_timeout,
         header_bytes: limits.max_header_bytes,
         body_bytes: set.max_answer_bytes,

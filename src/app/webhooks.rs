@@ -34,7 +34,6 @@ pub(super) async fn webhooks(
         max_in_flight: at_once,
         max_handshakes: at_once,
         max_lookups: at_once,
-        max_kept: 0,
         dns_timeout: settings.probes.resolve_timeout,
         header_bytes: settings.probes.max_header_bytes,
         body_bytes: MAX_ANSWER,

@@ -176,6 +176,13 @@ impl Settings {
         }
     }
 
+    /// How many open descriptors are promised to callers and to the database.
+    pub fn promised_descriptors(&self) -> usize {
+        let doors = 1 + usize::from(self.internal.listen.0.is_some());
+        let callers = self.server.max_connections.saturating_mul(doors);
+        callers.saturating_add(self.store.max_connections as usize)
+    }
+
     /// The effective settings as YAML, secrets masked.
     pub fn describe(&self) -> String {
         serde_saphyr::to_string(self).unwrap_or_else(|error| format!("# settings cannot be displayed: {error}\n"))

@@ -2,12 +2,12 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 
-use super::ProbeOptions;
-
-/// Descriptors left to everything but probes: API connections, database, bus, files.
-const RESERVED: usize = 1_024;
+/// Descriptors left to everything that has no setting: the bus, webhooks, discovery, files.
+const RESERVED: usize = 256;
 /// What is assumed where there is no limit.
 const PLENTY: usize = 1 << 20;
+/// More connections than this are not planned with: each that is kept costs about 20 KiB.
+const MOST: usize = 1 << 16;
 
 /// Raises this process's limit on open descriptors as far as it may, and returns it.
 pub fn raise_descriptor_limit() -> usize {
@@ -18,16 +18,9 @@ pub fn raise_descriptor_limit() -> usize {
     now.map_or(PLENTY, |now| usize::try_from(now).unwrap_or(PLENTY))
 }
 
-impl ProbeOptions {
-    /// The same options, with probes in flight and kept connections cut to what `descriptors` allow. A quarter of them
-    /// stays free for probes that need a new connection.
-    #[must_use]
-    pub fn within(mut self, descriptors: usize) -> Self {
-        let usable = descriptors.saturating_sub(RESERVED.min(descriptors / 2));
-        self.max_in_flight = self.max_in_flight.min(usable / 4).max(1);
-        self.max_kept = self.max_kept.min(usable - usable / 4);
-        self
-    }
+/// What `limit` open descriptors leave to probes when `promised` belong to callers and to the store.
+pub fn descriptors_for_probes(limit: usize, promised: usize) -> usize {
+    limit.saturating_sub(promised.saturating_add(RESERVED).min(limit / 2)).clamp(1, MOST)
 }
 
 #[cfg(test)]
@@ -35,12 +28,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probes_never_plan_with_more_descriptors_than_there_are() {
-        for descriptors in [0, 16, 256, 1_024, 20_000, 1 << 20] {
-            let options = ProbeOptions::default().within(descriptors);
-            assert!(options.max_kept + options.max_in_flight <= descriptors.max(1), "{descriptors}: {options:?}");
-        }
-        assert_eq!(ProbeOptions::default().within(1 << 20), ProbeOptions::default());
-        assert_eq!(ProbeOptions::default().within(20_000).max_kept, 14_232);
+    fn probes_have_what_others_leave_and_half_of_it_at_least() {
+        let left = [(20_000, 1_034), (20_000, 50_000), (256, 1_034), (0, 0), (PLENTY, 0)];
+        let left = left.map(|(limit, promised)| descriptors_for_probes(limit, promised));
+        assert_eq!(left, [18_710, 10_000, 128, 1, MOST]);
     }
 }

@@ -286,20 +286,21 @@ impl Line {
     pub(super) async fn dial(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<Wire, Trouble> {
         let (shared, wait) = (round.shared, round.permit_wait());
         let site = self.site.as_ref().ok_or(Trouble::Failed(Cause::Blocked))?;
+        let mut place = deadline.paused(shared.seats.place(wait)).await.map_err(Trouble::NotRun)?;
         let stream = shared.dialer.tcp(site, deadline).await?;
-        let keep = self.claim.take();
+        let keeps = place.sit(&self.claim);
         let (lineage, poke) = (self.lineage.clone(), round.poke.clone());
         let Some(tls) = self.tls.as_mut().filter(|_| site.secure) else {
-            return Ok(Wire::new(Stream::Plain(stream), keep, lineage, poke));
+            return Ok(Wire::new(Stream::Plain(stream), Some(place), lineage, poke));
         };
         // A resumed session does not show the certificate: only a line that cannot keep its connection resumes.
-        if round.fresh || keep.is_some() || tls.has_expired() {
+        if round.fresh || keeps || tls.has_expired() {
             tls.forget_session();
         }
         let stream = shared.dialer.tls(site, tls, stream, deadline, wait).await?;
-        tls.shook_hands(stream.get_ref().1, keep.is_none().then_some(shared.options.resume_for));
+        tls.shook_hands(stream.get_ref().1, (!keeps).then_some(shared.options.resume_for));
         shared.serving.note(round.id, self.endpoint, tls.not_after());
-        Ok(Wire::new(Stream::Secure(Box::new(stream)), keep, lineage, poke))
+        Ok(Wire::new(Stream::Secure(Box::new(stream)), Some(place), lineage, poke))
     }
 
     /// Keeps the connection where it may be kept, and tells how long the answer took.

@@ -37,7 +37,7 @@ use tokio::sync::Semaphore;
 
 pub use address::AddressPolicy;
 pub use courier::HttpCourier;
-pub use descriptors::raise_descriptor_limit;
+pub use descriptors::{descriptors_for_probes, raise_descriptor_limit};
 pub use legs::{Asked, Leg, Legs, take_apart};
 pub use options::ProbeOptions;
 pub use resolve::{LookUp, system_look_up};
@@ -98,7 +98,7 @@ impl HttpProber {
             trust,
             credentials,
             in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
-            seats: seats::Seats::new(options.max_kept),
+            seats: seats::Seats::new(options.descriptors),
             serving: serving::Serving::default(),
             options,
         };
@@ -112,7 +112,7 @@ impl HttpProber {
             trust: self.shared.trust.clone(),
             credentials: Arc::clone(&self.shared.credentials),
             in_flight: Arc::new(Semaphore::new(options.max_in_flight)),
-            seats: seats::Seats::new(options.max_kept),
+            seats: seats::Seats::new(options.descriptors),
             serving: serving::Serving::default(),
             options,
         };

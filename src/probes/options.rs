@@ -9,9 +9,9 @@ pub struct ProbeOptions {
     pub max_in_flight: usize,
     /// TLS handshakes computing at the same time.
     pub max_handshakes: usize,
-    /// Connections kept open between checks; beyond it a connection is closed after its check and the next one
-    /// resumes the TLS session.
-    pub max_kept: usize,
+    /// Descriptors for connections: at most so many at the same time. Most of them are kept between checks; where there
+    /// are more endpoints, a connection is closed after its check and the next one resumes the TLS session.
+    pub descriptors: usize,
     /// Name look-ups running at the same time, hung ones included.
     pub max_lookups: usize,
     /// Longest wait for a permit (a shorter period shortens it); then the probe is not run.
@@ -38,7 +38,7 @@ impl Default for ProbeOptions {
         Self {
             max_in_flight: 4_096,
             max_handshakes: 64,
-            max_kept: 16_000,
+            descriptors: 16_384,
             max_lookups: 16,
             permit_wait: Duration::from_secs(30),
             dns_timeout: Duration::from_secs(5),

@@ -33,7 +33,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::{
     options::ProbeOptions,
-    seats::Seat,
+    seats::Place,
     socket::Socket,
     trouble::{OverBudget, Trouble},
 };
@@ -51,8 +51,8 @@ pub(super) enum Stream {
 /// An established connection, usable for one request at a time. Dropping it ends it.
 pub(super) struct Wire {
     stream: Stream,
-    /// Held while the connection counts among the kept ones.
-    keep: Option<Seat>,
+    /// Its place among the connections to clusters.
+    place: Option<Place>,
     lineage: Arc<Lineage>,
     /// Called once if the peer closes the connection while it rests.
     poke: Poke,
@@ -127,19 +127,19 @@ impl Drop for Guard {
 
 impl Wire {
     /// A new connection, not used yet.
-    pub(super) fn new(stream: Stream, keep: Option<Seat>, lineage: Arc<Lineage>, poke: Poke) -> Self {
-        Self { stream, keep, lineage, poke, served: 0, guard: None }
+    pub(super) fn new(stream: Stream, place: Option<Place>, lineage: Arc<Lineage>, poke: Poke) -> Self {
+        Self { stream, place, lineage, poke, served: 0, guard: None }
     }
 
     /// May it be kept after an answer?
     pub(super) fn may_be_kept(&self) -> bool {
-        self.keep.as_ref().is_some_and(|seat| !seat.is_wanted())
+        self.place.as_ref().is_some_and(Place::may_be_kept)
     }
 
     /// Its line is now checked every `period`.
     pub(super) fn retune(&mut self, period: Duration) {
-        if let Some(seat) = &mut self.keep {
-            seat.retune(period);
+        if let Some(place) = &mut self.place {
+            place.retune(period);
         }
     }
 

@@ -127,7 +127,7 @@ async fn retuning_drops_the_connections_that_changed_and_keeps_the_others() {
 #[tokio::test]
 async fn beyond_the_kept_connections_tls_sessions_are_resumed_but_never_for_a_fresh_look() {
     let mut bench = Bench::new();
-    bench.options.max_kept = 0;
+    bench.options.descriptors = 1;
     let spoke = Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
     let prober = bench.prober();
     let mut session = bench.session_of(&prober, &bench.target(&spoke.https()));
@@ -146,7 +146,7 @@ async fn beyond_the_kept_connections_tls_sessions_are_resumed_but_never_for_a_fr
 #[tokio::test]
 async fn the_shortest_period_keeps_its_connection_and_a_longer_one_gives_its_own_up() {
     let mut bench = Bench::new();
-    bench.options.max_kept = 1;
+    bench.options.descriptors = 2;
     let start = || Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
     let (edge, hub) = (start(), start());
     let prober = bench.prober();

@@ -16,7 +16,7 @@ use crate::cli::look as field;
 use crate::cli::output;
 use crate::clock::SystemClock;
 use crate::config::Settings;
-use crate::probes::{Asked, ProbeOptions, raise_descriptor_limit};
+use crate::probes::{Asked, descriptors_for_probes, raise_descriptor_limit};
 
 /// Longest time for each look.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -29,27 +29,28 @@ const APART: i64 = 2;
 pub(super) async fn machine(arguments: &DoctorArguments) -> Vec<Finding> {
     let mut found = Vec::new();
     let mut clocks: Vec<(&str, DateTime<Utc>)> = Vec::new();
-    match arguments.settings.load() {
+    let settings = arguments.settings.load();
+    match &settings {
         Err(error) => found.push(Finding::new("settings", Verdict::Bad, error.to_string())),
         Ok(settings) => {
             found.push(Finding::new("settings", Verdict::Good, "every key is known and makes sense"));
             found.push(Finding::of("data directory", data_directory(&settings.data_dir)));
-            let database = look::database(&settings, WITHIN).await;
+            let database = look::database(settings, WITHIN).await;
             clocks.extend(database.as_ref().ok().and_then(|seen| seen.clock).map(|clock| ("the database", clock)));
             found.push(Finding::of("database", database.map(|seen| seen.told)));
             found.push(absent_or(
                 "Redis",
-                look::redis(&settings, WITHIN)
+                look::redis(settings, WITHIN)
                     .await
                     .map(|answered| answered.map(|took| format!("answers in {:.1} ms", millis(took)))),
             ));
             found.push(absent_or(
                 "hub",
-                look::hub(&settings, WITHIN).await.map(|version| version.map(|v| format!("Kubernetes {v}"))),
+                look::hub(settings, WITHIN).await.map(|version| version.map(|v| format!("Kubernetes {v}"))),
             ));
         }
     }
-    found.push(descriptors());
+    found.push(descriptors(settings.as_ref().ok()));
     let (server, clock) = server(arguments).await;
     found.push(server);
     clocks.extend(clock.map(|clock| ("the server", clock)));
@@ -79,10 +80,10 @@ fn data_directory(path: &Path) -> Result<String, String> {
         .map_err(|error| format!("{shown}: {error}"))
 }
 
-fn descriptors() -> Finding {
+fn descriptors(settings: Option<&Settings>) -> Finding {
     let limit = raise_descriptor_limit();
-    let kept = ProbeOptions::default().within(limit).max_kept;
-    let told = format!("{limit} may be opened: {kept} connections are kept at most");
+    let probes = descriptors_for_probes(limit, settings.map_or(0, Settings::promised_descriptors));
+    let told = format!("{limit} may be opened, {probes} of them for connections to clusters");
     Finding::new("descriptors", if limit < FEW { Verdict::Odd } else { Verdict::Good }, told)
 }
 
