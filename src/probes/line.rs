@@ -134,7 +134,7 @@ impl Line {
         self.site.as_ref().is_some_and(|site| site.secure)
     }
 
-    /// One probe: waits for its permit, then has the deadline for everything.
+    /// One probe, with the deadline for everything but waits for permits.
     pub(super) async fn probe(&mut self, round: &Round<'_>) -> Found {
         let started = Instant::now();
         let (outcome, authenticated, fresh) = match self.admitted(round).await {
@@ -167,8 +167,6 @@ impl Line {
         if self.is_secure() && matches!(round.credentials, Lookup::Unavailable) {
             return Err(Trouble::NotRun(NotRun::CredentialStore));
         }
-        let permit = permit(&round.shared.in_flight, round.permit_wait(), NotRun::NoPermit).await;
-        let _permit = permit.map_err(Trouble::NotRun)?;
         let mut deadline = Deadline::after(round.cadence.deadline);
         // A refusal counts only when the credentials did not change meanwhile. The deadline ends it in any case.
         let mut credentials = round.credentials.clone();
@@ -275,6 +273,8 @@ impl Line {
         request: Request<Full<Bytes>>,
         deadline: &mut Deadline,
     ) -> Result<Timed, Trouble> {
+        let permit = permit(&round.shared.in_flight, round.permit_wait(), NotRun::NoPermit);
+        let _permit = deadline.paused(permit).await.map_err(Trouble::NotRun)?;
         // Boxed: the way to a new connection is long, and rarely taken.
         let wire = Box::pin(self.dial(round, deadline)).await?;
         let began = Instant::now();

@@ -68,7 +68,7 @@ struct Shared {
 /// Permits of the prober that are taken at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PermitsInUse {
-    /// Probes running.
+    /// Probes running over new connections.
     pub in_flight: usize,
     /// TLS handshakes computing.
     pub handshakes: usize,

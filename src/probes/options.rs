@@ -5,7 +5,8 @@ use std::time::Duration;
 /// Limits and habits of the prober.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProbeOptions {
-    /// Probes running at the same time.
+    /// Probes over new connections at the same time. Those over kept ones wait for nobody: however many endpoints hang, the
+    /// others are probed when they are due.
     pub max_in_flight: usize,
     /// TLS handshakes computing at the same time.
     pub max_handshakes: usize,

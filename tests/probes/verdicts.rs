@@ -163,6 +163,25 @@ async fn without_permits_a_probe_is_not_run_and_the_clock_does_not_start() {
 }
 
 #[tokio::test]
+async fn a_kept_connection_is_asked_however_many_new_ones_hang() {
+    let mut bench = Bench::new();
+    (bench.options.max_in_flight, bench.options.permit_wait) = (1, Duration::from_millis(200));
+    bench.deadline = Duration::from_secs(60);
+    let hung = Spoke::start(&bench.authority, Serving::Good, |_| Act::Hang);
+    let good = Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));
+    let prober = bench.prober();
+    let mut healthy = bench.session_of(&prober, &bench.target(&good.https()));
+    assert_eq!(cause(healthy.check(false).await.api_server), None);
+    let mut hanging = bench.session_of(&prober, &bench.target(&hung.https()));
+    let hanging = tokio::spawn(async move { hanging.check(false).await });
+    crate::bench::until("the permit is taken", || prober.permits_in_use().in_flight == 1).await;
+    assert_eq!(cause(healthy.check(false).await.api_server), None);
+    assert_eq!(good.connections(), 1);
+    assert_eq!(reason(healthy.check(true).await.api_server), NotRun::NoPermit, "a fresh look needs a new connection");
+    hanging.abort();
+}
+
+#[tokio::test]
 async fn a_silent_handshake_gives_its_permit_back() {
     let mut bench = Bench::new();
     bench.options.max_handshakes = 1;
