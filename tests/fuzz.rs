@@ -4,7 +4,7 @@
 
 mod support;
 
-use support::{Client, Product, fuzz_api};
+use support::{Product, fuzz_api};
 
 /// What does not end, and what cannot be done while checks are switched off.
 const LEFT_OUT: [&str; 4] =

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::collector::{Collector, Span};
-use crate::support::{Client, Postgres, Product, Redis, eventually};
+use crate::support::{Postgres, Product, Redis, eventually};
 use crate::{PARENT, TRACE, WITHIN, around, of_trace, traced};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
