@@ -2,6 +2,7 @@
 //!
 //! The truth is cut into segments. A segment must be seen when its state is beyond doubt and the monitor was up for long
 //! enough during it; a change must not appear unless a segment of that state was there when its check may have looked.
+//! A check asks a spoke's endpoints one by one: where all of them died or came back meanwhile, it finds some as they were.
 
 use super::record::Shown;
 use crate::clock::WallMs;
@@ -28,7 +29,12 @@ impl Cadence {
 
     /// A change confirmed now was seen at most this long ago.
     fn memory(&self) -> i64 {
-        2 * self.deadline + self.recheck + self.period + self.margin
+        self.looks() + self.period
+    }
+
+    /// The two looks that confirm a change began at most this long before it is told.
+    fn looks(&self) -> i64 {
+        2 * self.deadline + self.recheck + self.margin
     }
 }
 
@@ -98,7 +104,9 @@ pub fn judge(segments: &[Segment], steps: &[Step], up: &[(WallMs, WallMs)], cade
             Told::Never => judgement.lost.push(*segment),
         }
     }
-    let explained = |step: &Step| segments.iter().any(|segment| explains(segment, step, cadence));
+    let explained = |step: &Step| {
+        segments.iter().any(|segment| explains(segment, step, cadence)) || is_between(segments, step, cadence)
+    };
     judgement.untrue = steps.iter().filter(|step| !explained(step)).copied().collect();
     let whole = judgement.lost.is_empty() && judgement.untrue.is_empty() && segments.iter().skip(1).all(must);
     judgement.disordered = whole && !same_course(segments, steps);
@@ -132,6 +140,16 @@ fn explains(segment: &Segment, step: &Step, cadence: Cadence) -> bool {
     let looked = step.at - cadence.memory();
     let overlaps = segment.from <= step.at && segment.to > looked;
     overlaps && (step.new.is(segment.state) || !segment.clear)
+}
+
+/// Did everything die or come back while the checks looked that led to the step? Then they may have found half of it.
+fn is_between(segments: &[Segment], step: &Step, cadence: Cadence) -> bool {
+    let looked = step.at - cadence.looks()..=step.at;
+    let ends = |pair: &[Segment]| {
+        let states = [pair[0].state, pair[1].state];
+        states.contains(&State::Online) && states.contains(&State::Offline) && looked.contains(&pair[1].from)
+    };
+    step.new.is(State::Degraded) && segments.windows(2).any(ends)
 }
 
 fn same_course(segments: &[Segment], steps: &[Step]) -> bool {
@@ -186,9 +204,18 @@ mod tests {
 
     #[test]
     fn the_wrong_kind_of_trouble_is_untrue_and_lost() {
-        let told = steps(&[(500, Online), (53_000, Degraded), (104_000, Online)]);
+        let told = steps(&[(500, Online), (57_000, Degraded), (104_000, Online)]);
         let found = judge(&down_and_up(50_000, 100_000), &told, &ALWAYS, CADENCE);
         assert_eq!((found.lost.len(), found.untrue.len()), (1, 1));
+    }
+
+    #[test]
+    fn half_of_a_spoke_may_be_found_while_all_of_it_dies_and_never_later() {
+        let untrue = |at| {
+            let told = steps(&[(500, Online), (at, Degraded), (at + 3_000, Offline), (104_000, Online)]);
+            judge(&down_and_up(50_000, 100_000), &told, &ALWAYS, CADENCE).untrue.len()
+        };
+        assert_eq!([49_000, 50_500, 56_000, 56_001].map(untrue), [1, 0, 0, 1]);
     }
 
     #[test]
