@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 use super::Limits;
 
@@ -20,7 +20,6 @@ struct Patience {
 pub(super) struct Activity {
     patience: Patience,
     state: Mutex<State>,
-    changed: Notify,
 }
 
 #[derive(Debug)]
@@ -62,7 +61,7 @@ impl Activity {
             with_body: false,
             stuck_since: None,
         };
-        Arc::new(Self { patience, state: Mutex::new(state), changed: Notify::new() })
+        Arc::new(Self { patience, state: Mutex::new(state) })
     }
 
     /// Bytes came that may belong to a request's head (HTTP/1.1 only: in HTTP/2 they may be anything).
@@ -72,10 +71,7 @@ impl Activity {
         match state.doing {
             Doing::Answering => return,
             Doing::Head(_) => {}
-            Doing::Idle(_) => {
-                state.doing = Doing::Head(Instant::now());
-                self.changed.notify_one();
-            }
+            Doing::Idle(_) => state.doing = Doing::Head(Instant::now()),
         }
         state.first_byte.get_or_insert_with(Instant::now);
     }
@@ -94,10 +90,7 @@ impl Activity {
     /// The client does not take in what it is sent.
     pub(super) fn stuck(&self) {
         let mut state = self.state.lock();
-        if state.stuck_since.is_none() {
-            state.stuck_since = Some(Instant::now());
-            self.changed.notify_one();
-        }
+        state.stuck_since.get_or_insert_with(Instant::now);
     }
 
     /// It does again.
@@ -105,20 +98,19 @@ impl Activity {
         self.state.lock().stuck_since = None;
     }
 
-    /// Completes when the connection has been doing one thing for too long; says which.
+    /// Completes when the connection has been doing one thing for too long; says which. Nobody wakes it: whatever begins while
+    /// it sleeps may go on for longer than that.
     pub(super) async fn overdue(&self) -> Overdue {
+        let Patience { head, idle, write } = self.patience;
+        let shortest = head.min(idle).min(write);
         loop {
-            let next = self.next();
-            match next {
-                Some((at, why)) if at <= Instant::now() => return why,
-                Some((at, _)) => {
-                    tokio::select! {
-                        () = tokio::time::sleep_until(at) => {}
-                        () = self.changed.notified() => {}
-                    }
-                }
-                None => self.changed.notified().await,
-            }
+            let now = Instant::now();
+            let look = match self.next() {
+                Some((at, why)) if at <= now => return why,
+                Some((at, _)) => at.min(now + shortest),
+                None => now + shortest,
+            };
+            tokio::time::sleep_until(look).await;
         }
     }
 
@@ -165,7 +157,6 @@ impl Drop for InFlight {
             let whole = std::mem::replace(&mut state.whole, true) | std::mem::take(&mut state.with_body);
             state.doing = if whole { Doing::Idle(now) } else { Doing::Head(now) };
             state.first_byte = (!whole).then_some(now);
-            self.0.changed.notify_one();
         }
     }
 }
