@@ -25,12 +25,15 @@ use load::{Due, Load};
 use portion::Appetite;
 use work::{Announced, Outcome, announce, store, store_when_back};
 
+/// A sign of life is written this often: after a kill, history does not know what was from the last one on.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
+
 /// How the recorder batches.
 #[derive(Clone, Copy, Debug)]
 pub struct RecorderRules {
     /// Changed statuses are written within this time. Transitions are written at once.
     pub flush_interval: Duration,
-    /// Statuses of which only stamps changed are written this often.
+    /// Statuses of which only stamps changed, and rollups, are written this often. A kill loses as much of them.
     pub idle_flush: Duration,
     /// How long to wait before a store that is away is tried again.
     pub retry: Duration,
@@ -42,7 +45,7 @@ impl Default for RecorderRules {
     fn default() -> Self {
         Self {
             flush_interval: Duration::from_millis(250),
-            idle_flush: Duration::from_secs(15),
+            idle_flush: Duration::from_secs(60),
             retry: Duration::from_secs(1),
             unsaved_limit: 30_000,
         }
@@ -134,8 +137,9 @@ struct RecorderState {
     /// The last write of everything was not all of it.
     behind: bool,
     appetite: Appetite,
-    /// When idle statuses were last written, and when the store may be tried again.
+    /// When idle statuses were last written, and a sign of life, and when the store may be tried again.
     idle_since: std::time::Instant,
+    alive_since: std::time::Instant,
     retry_at: std::time::Instant,
     draining: Vec<oneshot::Sender<bool>>,
 }
@@ -161,6 +165,7 @@ impl Actor for RecorderActor {
             behind: false,
             appetite: Appetite::default(),
             idle_since: now,
+            alive_since: now,
             retry_at: now,
             draining: Vec::new(),
         })
@@ -245,7 +250,11 @@ impl RecorderState {
         if everything {
             self.idle_since = now;
         }
-        let alive_at = everything.then(|| self.parts.clock.wall());
+        let alive_is_due = everything || now.duration_since(self.alive_since) >= SIGN_OF_LIFE;
+        if alive_is_due {
+            self.alive_since = now;
+        }
+        let alive_at = alive_is_due.then(|| self.parts.clock.wall());
         let rows = self.appetite.rows();
         let outbox = &self.parts.outbox;
         let due = Due { changed: tick, everything, drafts: !self.away, rows };

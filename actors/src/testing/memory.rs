@@ -9,6 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -26,6 +27,7 @@ struct Rows {
     events: Vec<Arc<Event>>,
     transitions: Vec<Arc<Transition>>,
     rollups: Vec<Rollup>,
+    last_alive: Option<DateTime<Utc>>,
     published: i64,
     writes: usize,
     torn: usize,
@@ -91,6 +93,11 @@ impl MemoryStore {
         self.rows.lock().rollups.clone()
     }
 
+    /// The last sign of life.
+    pub fn last_alive(&self) -> Option<DateTime<Utc>> {
+        self.rows.lock().last_alive
+    }
+
     /// How many batches were written.
     pub fn writes(&self) -> usize {
         self.rows.lock().writes
@@ -153,6 +160,7 @@ impl Ledger for MemoryStore {
         let known: HashSet<_> = rows.transitions.iter().map(|transition| transition.event_id).collect();
         rows.transitions.extend(batch.transitions.iter().filter(|t| !known.contains(&t.event_id)).cloned());
         rows.rollups.extend(batch.rollups.iter().cloned());
+        rows.last_alive = rows.last_alive.max(batch.alive_at);
         rows.torn += usize::from(rows.are_torn());
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     board::Entry,
     doubt::DoubtRules,
@@ -386,6 +386,16 @@ async fn a_stop_of_the_process_changes_no_state() {
     tokio::time::advance(Duration::from_secs(60)).await;
     house.pass(60).await;
     assert!(fleet.iter().all(|cluster| house.states(cluster.id) == [State::Online]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn signs_of_life_are_written_more_often_than_idle_statuses() {
+    let house = House::of(&clusters(20)).await;
+    for _ in 0..20 {
+        house.pass(13).await;
+        let silence = house.clock.wall() - house.store.last_alive().unwrap();
+        assert!(silence <= TimeDelta::seconds(11), "{silence}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
