@@ -194,7 +194,8 @@ impl Registration {
         }
         let first = rows.first().map_or(ClusterId::FLEET, |(cluster, _)| cluster.id);
         let done: Result<(), StoreError> = turn.store(self.store.insert(&rows, &events, &audit)).await;
-        self.settle(pen, done, first)?;
+        let look_at_all = |_: &WriteError| rows.iter().for_each(|(cluster, _)| self.engine.poke(cluster.id));
+        self.settle(pen, done, first).inspect_err(look_at_all)?;
         tracing::info!(clusters = rows.len(), "clusters registered by an import");
         for (cluster, _) in &rows {
             self.show_new(cluster);
