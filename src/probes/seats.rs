@@ -45,7 +45,7 @@ impl Seats {
 
     /// A descriptor for a new connection, which has no seat yet.
     pub(super) async fn place(&self, wait: Duration) -> Result<Place, NotRun> {
-        let descriptor = permit(&self.descriptors, wait, NotRun::NoPermit).await?;
+        let descriptor = permit(&self.descriptors, wait, NotRun::NoDescriptor).await?;
         Ok(Place { seat: None, _descriptor: descriptor })
     }
 
@@ -321,7 +321,7 @@ mod tests {
         assert!(kept.sit(&claim) && kept.may_be_kept());
         let mut guest = seats.place(Duration::ZERO).await.expect("free");
         assert!(!guest.sit(&seats.claim(EDGE)) && !guest.may_be_kept());
-        assert_eq!(seats.place(Duration::from_secs(1)).await.err(), Some(NotRun::NoPermit));
+        assert_eq!(seats.place(Duration::from_secs(1)).await.err(), Some(NotRun::NoDescriptor));
         drop(guest);
         assert!(seats.place(Duration::ZERO).await.is_ok());
     }
