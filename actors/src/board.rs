@@ -160,9 +160,8 @@ impl Board {
     /// Visits every cluster in the order of names. `visit` must be quick and ask the board for nothing: no cluster is put up
     /// or taken down meanwhile.
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
-        for place in self.names.read().places.values() {
-            place.read(&mut visit);
-        }
+        // Every name comes after this one.
+        self.each_after("", |entry, _| visit(entry));
     }
 
     /// The same, and of each cluster whether its name comes after this one.

@@ -21,6 +21,7 @@ use super::{
     access::{Routes, Seen},
     error::{ApiError, ErrorDetail},
     extract::{Id, IfMatch, JsonObject, MAX_IMPORT_BODY, Name, none_match},
+    json::{CLUSTER_ROOM, as_json},
     listing::{ClusterList, ListQuery},
     query::{NoQuery, Params},
     schema::{Always, Conditional, Fields, ImportRequest, MergePatch, NeedsStore, OneCluster, WithBody},
@@ -75,8 +76,8 @@ async fn register_cluster(
 /// Lists clusters.
 #[utoipa::path(get, path = "/api/v1/clusters", tag = "clusters", params(ListQuery), responses(
     (status = 200, description = "A page, or the next part of a keyset", body = ClusterList), Always))]
-async fn list_clusters(State(api): State<ApiState>, seen: Seen, Params(query): Params<ListQuery>) -> Json<ClusterList> {
-    Json(query.run(&seen, api.now()))
+async fn list_clusters(State(api): State<ApiState>, seen: Seen, Params(query): Params<ListQuery>) -> Response {
+    query.run(&seen, api.now(), |list| as_json(list, list.items.len() * CLUSTER_ROOM))
 }
 
 /// One cluster. Its `ETag` begins with its generation and changes with everything the body shows.
@@ -179,17 +180,17 @@ async fn get_cluster_status(
     seen: Seen,
     Id(id): Id,
     _query: NoQuery,
-) -> Result<Json<StatusView>, ApiError> {
+) -> Result<Response, ApiError> {
     let entry = seen.get(id)?;
-    Ok(Json(StatusView::of(&entry, api.now())))
+    Ok(as_json(&StatusView::of(&entry, api.now()), CLUSTER_ROOM))
 }
 
 /// A cluster with the check that was just run.
 #[derive(Serialize, ToSchema)]
-struct Refreshed {
+struct Refreshed<'a> {
     /// The cluster after the check.
     #[serde(flatten)]
-    cluster: ClusterView,
+    cluster: ClusterView<'a>,
     /// What the check found.
     check: CheckView,
 }
@@ -217,7 +218,7 @@ async fn refresh_cluster(
     seen: Seen,
     Id(id): Id,
     _query: NoQuery,
-) -> Result<Json<Refreshed>, ApiError> {
+) -> Result<Response, ApiError> {
     let entry = seen.get(id)?;
     let report = api.check_now(&entry).await?;
     if !matches!(report.api_server, Outcome::NotRun(_)) {
@@ -227,7 +228,7 @@ async fn refresh_cluster(
     let now = api.now();
     let check =
         CheckView { completed_at: now.wall, authenticated: report.authenticated, probes: ProbeView::of(&report) };
-    Ok(Json(Refreshed { cluster: ClusterView::of(&entry, now), check }))
+    Ok(Json(Refreshed { cluster: ClusterView::of(&entry, now), check }).into_response())
 }
 
 /// What became of the clusters of an import.
@@ -354,7 +355,7 @@ impl ApiState {
         let mut response = if none_match(headers, &tag) {
             StatusCode::NOT_MODIFIED.into_response()
         } else {
-            Json(ClusterView::of(entry, now)).into_response()
+            as_json(&ClusterView::of(entry, now), CLUSTER_ROOM)
         };
         set_tag(&mut response, &tag);
         response

@@ -1,5 +1,7 @@
 //! A cluster's status as conditions in the shape of Kubernetes.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use fleetbeat_actors::{
     board::Entry,
@@ -25,7 +27,8 @@ pub struct Condition {
     /// One word.
     pub reason: String,
     /// In words.
-    pub message: String,
+    #[schema(value_type = String)]
+    pub message: Cow<'static, str>,
     /// When the cluster's state began (for `Fresh` turned false: when the status became overdue).
     pub last_transition_time: DateTime<Utc>,
     /// Generation of the spec that the last check saw.
@@ -48,7 +51,7 @@ fn condition(
     r#type: &'static str,
     holds: Option<bool>,
     reason: &str,
-    message: impl Into<String>,
+    message: impl Into<Cow<'static, str>>,
 ) -> Condition {
     Condition {
         r#type,
@@ -66,18 +69,20 @@ fn condition(
 
 /// `connect_timeout` → `ConnectTimeout`, as Kubernetes wants reasons.
 fn camel(word: &str) -> String {
-    let capital = |part: &str| {
+    let mut camel = String::with_capacity(word.len());
+    for part in word.split('_') {
         let mut letters = part.chars();
-        letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
-    };
-    word.split('_').map(capital).collect()
+        camel.extend(letters.next().map(|first| first.to_ascii_uppercase()));
+        camel.push_str(letters.as_str());
+    }
+    camel
 }
 
 fn healthy(status: &Status) -> Condition {
     let holds = (status.state != State::Unknown).then_some(status.state == State::Online);
-    let message = status.error_message().unwrap_or_else(|| match status.state {
-        State::Unknown => "Not yet checked".to_owned(),
-        _ => "Every configured endpoint passes".to_owned(),
+    let message = status.error_message().map(Cow::from).unwrap_or(match status.state {
+        State::Unknown => "Not yet checked".into(),
+        _ => "Every configured endpoint passes".into(),
     });
     condition(status, "Healthy", holds, reason(status), message)
 }
@@ -114,8 +119,8 @@ fn endpoints_ready(status: &Status) -> Option<Condition> {
     }
     let failing: Vec<_> = found.iter().filter(|(_, finding)| !finding.healthy).map(|(e, _)| e.title()).collect();
     let message = match failing.as_slice() {
-        [] => "Every configured endpoint passes".to_owned(),
-        some => format!("Failing: {}", some.join(", ")),
+        [] => Cow::from("Every configured endpoint passes"),
+        some => format!("Failing: {}", some.join(", ")).into(),
     };
     let reason = if failing.is_empty() { "ready" } else { "endpoints_failing" };
     Some(condition(status, "EndpointsReady", Some(failing.is_empty()), reason, message))

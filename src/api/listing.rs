@@ -145,64 +145,42 @@ impl ListQuery {
             && self.label_selector.matches(&cluster.labels)
     }
 
-    /// The list.
-    pub fn run(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
-        if self.limit.is_some() || self.r#continue.is_some() { self.keyset(seen, now) } else { self.page(seen, now) }
+    /// The list, given to `show`.
+    pub fn run<T>(&self, seen: &Seen, now: Now<'_>, show: impl FnOnce(&ClusterList<'_>) -> T) -> T {
+        let by_keyset = self.limit.is_some() || self.r#continue.is_some();
+        if by_keyset { self.keyset(seen, now, show) } else { self.page(seen, now, show) }
     }
 
-    fn page(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
+    fn page<T>(&self, seen: &Seen, now: Now<'_>, show: impl FnOnce(&ClusterList<'_>) -> T) -> T {
         let (page, size) = (positive(self.page, 1), positive(self.page_size, 20));
-        let part = self.part(seen, now, &Start::Behind((page - 1) * size), size);
-        ClusterList {
-            items: part.items.iter().map(|entry| ClusterView::listed(entry, now)).collect(),
-            total: part.total,
-            page: Some(page),
-            page_size: Some(size),
-            total_pages: Some(part.total.div_ceil(size)),
-            r#continue: None,
-            remaining: None,
-        }
+        let part = self.part(seen, now, Start { behind: (page - 1) * size, ..Start::default() }, size);
+        let total_pages = Some(part.total.div_ceil(size));
+        show(&ClusterList { page: Some(page), page_size: Some(size), total_pages, ..ClusterList::of(&part, now) })
     }
 
-    fn keyset(&self, seen: &Seen, now: Now<'_>) -> ClusterList {
-        let start = self.r#continue.as_ref().map_or(Start::Behind(0), |token| Start::After(token.place(self.sort)));
-        let part = self.part(seen, now, &start, positive(self.limit, 100));
-        let token = part.items.last().filter(|_| part.remaining > 0);
-        ClusterList {
-            items: part.items.iter().map(|entry| ClusterView::listed(entry, now)).collect(),
-            total: part.total,
-            page: None,
-            page_size: None,
-            total_pages: None,
-            r#continue: token.map(|last| Token::after(last, self.sort).to_string()),
-            remaining: Some(part.remaining),
-        }
+    fn keyset<T>(&self, seen: &Seen, now: Now<'_>, show: impl FnOnce(&ClusterList<'_>) -> T) -> T {
+        let after = self.r#continue.as_ref().map(|token| token.place(self.sort));
+        let part = self.part(seen, now, Start { after, ..Start::default() }, positive(self.limit, 100));
+        let last = part.items.last().filter(|_| part.remaining > 0);
+        let token = last.map(|last| Token::after(last, self.sort).to_string());
+        show(&ClusterList { r#continue: token, remaining: Some(part.remaining), ..ClusterList::of(&part, now) })
     }
 
     /// Up to `size` of the clusters that match, in order, from `start` on.
-    fn part(&self, seen: &Seen, now: Now<'_>, start: &Start<'_>, size: usize) -> Part {
+    fn part(&self, seen: &Seen, now: Now<'_>, start: Start<'_>, size: usize) -> Part {
         let mut part = Part::of(size);
-        match start {
-            _ if self.sort != Sort::default() => {
-                for entry in self.sorted(seen, now) {
-                    let has_begun = match start {
-                        Start::After(last) => Place::of(&entry, self.sort) > *last,
-                        Start::Behind(count) => part.total >= *count,
-                    };
-                    part.pass(&entry, has_begun);
-                }
-            }
+        if self.sort == Sort::default() {
             // The board keeps this order: only what is asked for is taken from it.
-            Start::After(place) => seen.each_after(place.name(), |entry, is_after| {
+            seen.each_after(start.after.map_or("", Place::name), |entry, is_after| {
                 if self.matches(entry, now) {
-                    part.pass(entry, is_after);
+                    part.pass(entry, is_after && part.total >= start.behind);
                 }
-            }),
-            Start::Behind(count) => seen.each(|entry| {
-                if self.matches(entry, now) {
-                    part.pass(entry, part.total >= *count);
-                }
-            }),
+            });
+        } else {
+            for entry in self.sorted(seen, now) {
+                let is_after = start.after.is_none_or(|last| Place::of(&entry, self.sort) > last);
+                part.pass(&entry, is_after && part.total >= start.behind);
+            }
         }
         part
     }
@@ -221,11 +199,12 @@ impl ListQuery {
 }
 
 /// Where a part of a list begins.
-enum Start<'a> {
+#[derive(Clone, Copy, Default)]
+struct Start<'a> {
+    /// After this place.
+    after: Option<Place<'a>>,
     /// Behind so many.
-    Behind(usize),
-    /// After a place.
-    After(Place<'a>),
+    behind: usize,
 }
 
 /// A part of a list.
@@ -269,9 +248,9 @@ pub fn capability(entry: &Entry, field: &str) -> bool {
 
 /// A list of clusters: a page, or the next part of a keyset.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct ClusterList {
+pub struct ClusterList<'a> {
     /// The clusters.
-    pub items: Vec<ClusterView>,
+    pub items: Vec<ClusterView<'a>>,
     /// How many match.
     pub total: usize,
     /// Page.
@@ -294,4 +273,19 @@ pub struct ClusterList {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub remaining: Option<usize>,
+}
+
+impl<'a> ClusterList<'a> {
+    /// What pages and keysets have in common.
+    fn of(part: &'a Part, now: Now<'_>) -> Self {
+        Self {
+            items: part.items.iter().map(|entry| ClusterView::listed(entry, now)).collect(),
+            total: part.total,
+            page: None,
+            page_size: None,
+            total_pages: None,
+            r#continue: None,
+            remaining: None,
+        }
+    }
 }

@@ -34,15 +34,15 @@ pub struct Now<'a> {
 /// A cluster.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Cluster)]
-pub struct ClusterView {
+pub struct ClusterView<'a> {
     /// Identity.
     pub id: Uuid,
     /// Unique name.
-    pub name: String,
+    pub name: &'a str,
     /// Name for people.
-    pub display_name: Option<String>,
+    pub display_name: Option<&'a str>,
     /// Its API server.
-    pub api_server_url: String,
+    pub api_server_url: &'a str,
     /// Part in the fleet.
     #[schema(schema_with = schema::cluster_type)]
     pub cluster_type: ClusterType,
@@ -50,9 +50,9 @@ pub struct ClusterView {
     #[schema(schema_with = schema::platform)]
     pub platform: Platform,
     /// Version of the distribution, as told or else as discovered.
-    pub platform_version: Option<String>,
+    pub platform_version: Option<&'a str>,
     /// Region.
-    pub region: Option<String>,
+    pub region: Option<&'a str>,
     /// Use.
     #[schema(schema_with = schema::environment)]
     pub environment: Environment,
@@ -60,21 +60,21 @@ pub struct ClusterView {
     pub status: StatusView,
     /// What it can do, once discovered.
     #[schema(value_type = Option<Capabilities>)]
-    pub capabilities: Option<serde_json::Value>,
+    pub capabilities: Option<&'a serde_json::Value>,
     /// Further endpoints, where configured.
-    pub endpoints: EndpointsView,
+    pub endpoints: EndpointsView<'a>,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: &'a BTreeMap<String, String>,
     /// Certificates trusted for its API server; left out in lists and where none are set.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ca_bundle: Option<String>,
+    pub ca_bundle: Option<&'a str>,
     /// Name verified in place of the URL's host.
-    pub tls_server_name: Option<String>,
+    pub tls_server_name: Option<&'a str>,
     /// Overrides of its type's cadence.
     pub health_check: OverridesView,
     /// Where it was imported from; left out where that is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
+    pub source: Option<&'a str>,
     /// Silences that hold now: nobody is notified, and nothing counts against its uptime. Left out where there is none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
@@ -82,7 +82,7 @@ pub struct ClusterView {
     /// Version of its spec; the first part of its `ETag`.
     pub generation: i64,
     /// Who registered it.
-    pub created_by: Option<String>,
+    pub created_by: Option<&'a str>,
     /// When it was registered.
     pub created_at: DateTime<Utc>,
     /// When its spec last changed.
@@ -92,16 +92,16 @@ pub struct ClusterView {
 /// Further endpoints of a cluster.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Endpoints)]
-pub struct EndpointsView {
+pub struct EndpointsView<'a> {
     /// Prometheus or a Thanos querier.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub prometheus_url: Option<String>,
+    pub prometheus_url: Option<&'a str>,
     /// Tempo.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tempo_url: Option<String>,
+    pub tempo_url: Option<&'a str>,
     /// Loki.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub loki_url: Option<String>,
+    pub loki_url: Option<&'a str>,
 }
 
 /// Overrides of a type's cadence.
@@ -150,7 +150,8 @@ pub struct StatusView {
     /// Did Loki pass? Null where not configured.
     pub loki_healthy: Option<bool>,
     /// The cause in one word: what failed first, `healthy` or `not_checked`.
-    pub reason: String,
+    #[schema(value_type = String)]
+    pub reason: &'static str,
     /// When the state began.
     pub since: DateTime<Utc>,
     /// Duration of the last API-server probe, milliseconds.
@@ -163,47 +164,47 @@ pub struct StatusView {
     pub conditions: Vec<Condition>,
 }
 
-impl ClusterView {
+impl<'a> ClusterView<'a> {
     /// The whole cluster.
-    pub fn of(entry: &Entry, now: Now<'_>) -> Self {
+    pub fn of(entry: &'a Entry, now: Now<'_>) -> Self {
         let cluster = &entry.cluster;
-        Self { ca_bundle: cluster.ca_bundle.clone(), ..Self::listed(entry, now) }
+        Self { ca_bundle: cluster.ca_bundle.as_deref(), ..Self::listed(entry, now) }
     }
 
     /// The cluster as lists show it, without its CA bundle.
-    pub fn listed(entry: &Entry, now: Now<'_>) -> Self {
+    pub fn listed(entry: &'a Entry, now: Now<'_>) -> Self {
         let cluster = &entry.cluster;
         let (own, urls) = (cluster.health_check, &cluster.endpoints);
         Self {
             id: cluster.id.0,
-            name: cluster.name.clone(),
-            display_name: cluster.display_name.clone(),
-            api_server_url: cluster.api_server_url.clone(),
+            name: &cluster.name,
+            display_name: cluster.display_name.as_deref(),
+            api_server_url: &cluster.api_server_url,
             cluster_type: cluster.cluster_type,
             platform: cluster.platform,
-            platform_version: cluster.platform_version.clone().or_else(|| discovered_version(cluster)),
-            region: cluster.region.clone(),
+            platform_version: cluster.platform_version.as_deref().or_else(|| discovered_version(cluster)),
+            region: cluster.region.as_deref(),
             environment: cluster.environment,
             status: StatusView::of(entry, now),
-            capabilities: cluster.capabilities.clone(),
+            capabilities: cluster.capabilities.as_ref(),
             endpoints: EndpointsView {
-                prometheus_url: urls.prometheus_url.clone(),
-                tempo_url: urls.tempo_url.clone(),
-                loki_url: urls.loki_url.clone(),
+                prometheus_url: urls.prometheus_url.as_deref(),
+                tempo_url: urls.tempo_url.as_deref(),
+                loki_url: urls.loki_url.as_deref(),
             },
-            labels: cluster.labels.clone(),
+            labels: &cluster.labels,
             ca_bundle: None,
-            tls_server_name: cluster.tls_server_name.clone(),
+            tls_server_name: cluster.tls_server_name.as_deref(),
             health_check: OverridesView {
                 interval_seconds: own.interval_seconds,
                 timeout_seconds: own.timeout_seconds,
                 failure_threshold: own.failure_threshold,
                 success_threshold: own.success_threshold,
             },
-            source: cluster.source.clone(),
+            source: cluster.source.as_deref(),
             silenced_by: now.calendar.muting(cluster, now.wall),
             generation: cluster.generation,
-            created_by: cluster.created_by.clone(),
+            created_by: cluster.created_by.as_deref(),
             created_at: cluster.created_at,
             updated_at: cluster.updated_at,
         }
@@ -226,7 +227,7 @@ impl StatusView {
             prometheus_healthy: healthy(Endpoint::Prometheus),
             tempo_healthy: healthy(Endpoint::Tempo),
             loki_healthy: healthy(Endpoint::Loki),
-            reason: reason(status).to_owned(),
+            reason: reason(status),
             since: status.since,
             latency_ms: status.latency_ms,
             stale: entry.is_stale(now.instant),
@@ -260,10 +261,10 @@ fn discovered_at(cluster: &Cluster) -> Option<DateTime<Utc>> {
 }
 
 /// The version that discovery found: of the platform, or of Kubernetes itself.
-fn discovered_version(cluster: &Cluster) -> Option<String> {
+fn discovered_version(cluster: &Cluster) -> Option<&str> {
     let all = cluster.capabilities.as_ref()?;
     let version = |field| all.get(field).and_then(serde_json::Value::as_str);
-    version("platform_version").or_else(|| version("kubernetes_version")).map(str::to_owned)
+    version("platform_version").or_else(|| version("kubernetes_version"))
 }
 
 /// The cause in one word.

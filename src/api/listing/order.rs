@@ -102,7 +102,7 @@ impl<'a> Place<'a> {
         Self::new(if sort.descending { -key } else { key }, &entry.cluster.name, sort)
     }
 
-    pub(super) fn name(&self) -> &'a str {
+    pub(super) fn name(self) -> &'a str {
         self.name
     }
 
