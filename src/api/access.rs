@@ -70,21 +70,31 @@ impl Need {
     }
 }
 
+/// What is known of a path before its handler is reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening {
+    /// What it needs of its caller.
+    pub need: Need,
+    /// Must its handlers begin their answers in time?
+    pub is_prompt: bool,
+}
+
 /// What each path needs: whoever stands before the routes goes by this, too.
 #[derive(Clone, Debug, Default)]
-pub struct Openings(HashMap<String, Need>);
+pub struct Openings(HashMap<String, Opening>);
 
 impl Openings {
-    /// A path whose methods need different things is open to nobody.
-    fn note(&mut self, path: String, need: Need) {
-        let known = self.0.entry(path).or_insert(need);
-        if *known != need {
-            *known = Need::FleetAdmin;
+    /// A path whose methods need different things is open to nobody, and one of which a method takes its time is not prompt.
+    fn note(&mut self, path: String, opening: Opening) {
+        let known = self.0.entry(path).or_insert(opening);
+        if known.need != opening.need {
+            known.need = Need::FleetAdmin;
         }
+        known.is_prompt &= opening.is_prompt;
     }
 
     /// What the path of a request needs; `None` where there is no such path.
-    pub fn of(&self, extensions: &Extensions) -> Option<Need> {
+    pub fn of(&self, extensions: &Extensions) -> Option<Opening> {
         let path = extensions.get::<MatchedPath>()?;
         self.0.get(path.as_str()).copied()
     }
@@ -139,13 +149,14 @@ impl Routes {
 
     /// These and others.
     pub fn merge(mut self, others: Self) -> Self {
-        others.openings.0.into_iter().for_each(|(path, need)| self.openings.note(path, need));
+        others.openings.0.into_iter().for_each(|(path, opening)| self.openings.note(path, opening));
         Self { router: self.router.merge(others.router), ..self }
     }
 
     /// Every handler of these must begin its answer in time.
-    pub fn prompt(self) -> Self {
-        Self { router: self.router.layer(middleware::from_fn(super::context::deadline)), ..self }
+    pub fn prompt(mut self) -> Self {
+        self.openings.0.values_mut().for_each(|opening| opening.is_prompt = true);
+        self
     }
 
     /// As a router, and what its paths need.
@@ -156,7 +167,7 @@ impl Routes {
     fn add(mut self, need: Need, (schemas, mut paths, methods): UtoipaMethodRouter<ApiState>) -> Self {
         for (path, item) in &mut paths.paths {
             operations(item).for_each(|operation| describe(operation, need));
-            self.openings.note(path.clone(), need);
+            self.openings.note(path.clone(), Opening { need, is_prompt: false });
         }
         let guarded = methods.route_layer(middleware::from_fn(move |request, next| guard(need, request, next)));
         Self { router: self.router.routes((schemas, paths, guarded)), ..self }
@@ -195,7 +206,7 @@ async fn guard(need: Need, request: Request, next: Next) -> Response {
     let refused = match need {
         Need::Life | Need::Nobody | Need::Greeting => None,
         Need::Role(_) | Need::FleetAdmin => match caller(request.extensions()) {
-            Ok(caller) if need.is_met_by(&caller) => None,
+            Ok(caller) if need.is_met_by(caller) => None,
             Ok(_) => Some(ApiError::permission_denied("Your role does not allow this")),
             Err(error) => Some(error),
         },
@@ -206,9 +217,9 @@ async fn guard(need: Need, request: Request, next: Next) -> Response {
     }
 }
 
-fn caller(extensions: &Extensions) -> Result<Caller, ApiError> {
+fn caller(extensions: &Extensions) -> Result<&Caller, ApiError> {
     match extensions.get::<Identified>() {
-        Some(Identified(Ok(caller))) => Ok(caller.clone()),
+        Some(Identified(Ok(caller))) => Ok(caller),
         Some(Identified(Err(unknown))) => Err(refusal(*unknown)),
         None => {
             tracing::error!("a request was not identified");
@@ -269,12 +280,7 @@ impl Seen {
 
     /// Visits every cluster in the order of names; `visit` must be quick and ask the board for nothing.
     pub fn each(&self, mut visit: impl FnMut(&Entry)) {
-        let admitted = |entry: &Entry| {
-            if self.admits(entry) {
-                visit(entry);
-            }
-        };
-        at_length(self.board.len(), || self.board.each(admitted));
+        self.each_after("", |entry, _| visit(entry));
     }
 
     /// The same, and of each cluster whether its name comes after this one.
@@ -357,7 +363,7 @@ impl FromRequestParts<ApiState> for Seen {
     type Rejection = ApiError;
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, ApiError> {
         let caller = caller(&parts.extensions)?;
-        let origin = witness::origin(Some(&caller), &parts.extensions);
-        Ok(Self::of(caller, origin, api))
+        let origin = witness::origin(Some(caller), &parts.extensions);
+        Ok(Self::of(caller.clone(), origin, api))
     }
 }

@@ -1,15 +1,14 @@
 //! What surrounds every request: its ids and span, its deadline, its panics, the dress of its errors, one line in the log.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
 
 use axum::{
-    body::Body,
-    extract::{MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Response as HttpResponse, StatusCode, header},
-    middleware::Next,
+    extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use fleetbeat_actors::ports::Clock;
+use futures_util::FutureExt;
 use uuid::Uuid;
 
 use super::{
@@ -22,16 +21,20 @@ use crate::traces;
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Gives a request its ids and dresses every error that comes back.
-pub async fn surround(State(clock): State<Arc<dyn Clock>>, mut request: Request, next: Next) -> Response {
+pub async fn named<F>(clock: &dyn Clock, mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let (began, headers) = (clock.now(), request.headers());
     let request_id = request_id(headers);
     let given = trace_id(headers);
     let as_problem = accepts_problem(headers);
-    let (method, path) = (request.method().clone(), matched(&request));
+    let (method, path) = (request.method().clone(), request.extensions().get::<MatchedPath>().cloned());
+    let path = path.as_ref().map_or("-", MatchedPath::as_str);
     let ids = traces::Ids { request: &request_id, given: given.as_deref() };
-    let (span, trace_id) = traces::request(&method, &path, ids, headers);
-    request.extensions_mut().insert(RequestId(request_id.as_str().into()));
-    let response = traces::answer(&span, next.run(request)).await;
+    let (span, trace_id) = traces::request(&method, path, ids, headers);
+    request.extensions_mut().insert(RequestId(Arc::clone(&request_id)));
+    let response = traces::answer(&span, next(request)).await;
     traces::answered(&span, response.status());
     let mut response = undress(&response)
         .map(|error| redress(&response, dress(&error, &trace_id, clock.wall(), as_problem)))
@@ -41,7 +44,7 @@ pub async fn surround(State(clock): State<Arc<dyn Clock>>, mut request: Request,
     }
     let took_ms = clock.now().saturating_duration_since(began).as_millis();
     let status = response.status().as_u16();
-    tracing::debug!(%method, path, status, took_ms, request_id, trace_id, "answered");
+    tracing::debug!(%method, path, status, took_ms, request_id = &*request_id, trace_id, "answered");
     response
 }
 
@@ -70,30 +73,30 @@ pub struct Dressed;
 #[derive(Clone, Debug)]
 pub struct RequestId(pub Arc<str>);
 
-fn matched(request: &Request) -> String {
-    request.extensions().get::<MatchedPath>().map_or_else(|| "-".to_owned(), |path| path.as_str().to_owned())
-}
-
-/// Ends a handler that does not begin its answer in time.
-pub async fn deadline(request: Request, next: Next) -> Response {
+/// Ends what does not begin its answer in time.
+pub async fn in_time(bounds: Bounds, answer: impl Future<Output = Response>) -> Response {
     let late = |_| ApiError::timed_out().into_response();
-    let bounds = request.extensions().get::<Bounds>().copied().unwrap_or_default();
-    tokio::time::timeout(bounds.time, next.run(request)).await.unwrap_or_else(late)
+    tokio::time::timeout(bounds.time, answer).await.unwrap_or_else(late)
 }
 
-/// The answer of a handler that panicked.
-pub fn panicked(panic: Box<dyn Any + Send + 'static>) -> HttpResponse<Body> {
+/// Answers for a handler that panics.
+pub async fn unpanicked(answer: impl Future<Output = Response>) -> Response {
+    AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|panic| panicked(&*panic))
+}
+
+fn panicked(panic: &(dyn Any + Send)) -> Response {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     tracing::error!(panic = text.unwrap_or("?"), "a handler panicked");
     ApiError::internal().into_response()
 }
 
-fn request_id(headers: &HeaderMap) -> String {
+fn request_id(headers: &HeaderMap) -> Arc<str> {
     let fits = |id: &&str| {
         (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:-/+=".contains(&b))
     };
     let given = headers.get(&X_REQUEST_ID).and_then(|value| value.to_str().ok()).filter(fits);
-    given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned)
+    let made = || Arc::from(&*Uuid::now_v7().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+    given.map_or_else(made, Arc::from)
 }
 
 /// The trace id of a valid W3C `traceparent`.
@@ -153,8 +156,8 @@ mod tests {
 
     #[test]
     fn a_strange_request_id_is_replaced() {
-        assert_eq!(request_id(&with("x-request-id", "abc-1")), "abc-1");
-        assert_ne!(request_id(&with("x-request-id", "a b")), "a b");
+        assert_eq!(&*request_id(&with("x-request-id", "abc-1")), "abc-1");
+        assert_ne!(&*request_id(&with("x-request-id", "a b")), "a b");
     }
 
     #[test]

@@ -1,12 +1,11 @@
 //! The gate: what is decided about a request before anybody looks at what it wants (its host, its origin, its length), and
 //! the headers that every answer carries.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{net::IpAddr, time::Duration};
 
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 
@@ -76,21 +75,27 @@ const DOCS_POLICY: HeaderValue = HeaderValue::from_static(
 const HSTS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 const CROSS_ORIGIN_RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Lets a request through or not.
-pub async fn gate(State(rules): State<Arc<GateRules>>, mut request: Request, next: Next) -> Response {
+/// Lets a request through to `next` or not.
+pub async fn gate<F>(rules: &GateRules, mut request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     request.extensions_mut().insert(rules.bounds);
     match rules.refusal(&request) {
         Some(error) => error.into_response(),
         None if is_preflight(&request) && rules.allowed_origin(request.headers()).is_some() => preflight(),
-        None => next.run(request).await,
+        None => next(request).await,
     }
 }
 
 /// Puts on every answer, also on errors, the headers that keep a browser safe.
-pub async fn armour(State(rules): State<Arc<GateRules>>, request: Request, next: Next) -> Response {
+pub async fn armour<F>(rules: &GateRules, request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
     let is_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls);
     let (is_docs, origin) = (request.uri().path().starts_with("/docs"), rules.allowed_origin(request.headers()));
-    let mut response = next.run(request).await;
+    let mut response = next(request).await;
     secure(response.headers_mut(), is_docs, is_tls);
     if !rules.allowed_origins.is_empty() {
         share(response.headers_mut(), origin);

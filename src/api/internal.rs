@@ -8,7 +8,7 @@ use axum::{
     body::{Body, Bytes},
     extract::State,
     http::{HeaderMap, HeaderName, HeaderValue, header},
-    middleware,
+    middleware::{self, Next},
     response::Response,
     routing::get,
 };
@@ -23,7 +23,7 @@ use secrecy::{ExposeSecret, zeroize::Zeroizing};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{Surroundings, context, error::ApiError, extract::Id, gate::GateRules, uncompressed, witness::Whence};
+use super::{Surroundings, context, error::ApiError, extract::Id, gate::GateRules, witness::Whence};
 use crate::{
     audit::{Action, Journal, Origin},
     credentials::{Binding, Credential, Part, url_of},
@@ -64,10 +64,12 @@ pub struct InternalParts {
 
 /// The internal endpoint, and nothing else.
 pub fn internal_router(parts: InternalParts) -> Router {
-    let (gate, clock) = (Arc::new(parts.gate.clone()), Arc::clone(&parts.clock));
+    let (rules, clock) = (parts.gate.clone(), Arc::clone(&parts.clock));
+    let bounds = rules.bounds;
+    let in_time = move |request, next: Next| context::in_time(bounds, next.run(request));
     let routes = Router::new().route("/internal/v1/clusters/{id}/credentials", get(hand_out));
-    let routes = routes.layer(middleware::from_fn(context::deadline)).with_state(Arc::new(parts));
-    uncompressed(routes, Surroundings { rules: gate, clock, journal: None })
+    let routes = routes.layer(middleware::from_fn(in_time)).with_state(Arc::new(parts));
+    Arc::new(Surroundings { rules, clock, journal: None }).around(routes)
 }
 
 /// Credentials as they are used.

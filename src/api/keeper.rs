@@ -1,18 +1,19 @@
 //! The doorkeeper: finds out who is calling before any route is reached, and whether they may ask once more.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use axum::{
     extract::{Request, State},
-    http::Extensions,
     middleware::Next,
     response::{IntoResponse, Response},
 };
 use tracing::Instrument;
 
 use super::{
-    access::{Identified, Need, Openings},
+    access::{Identified, Need, Opening, Openings},
+    context,
     error::ApiError,
+    gate::Bounds,
 };
 use crate::{
     identity::{Caller, Identity, Knock, Method, Peer, Unknown},
@@ -20,86 +21,90 @@ use crate::{
     traces,
 };
 
-/// Marks a request of somebody unknown that is counted at its address already.
-#[derive(Clone, Copy)]
-struct Counted;
-
 /// What finds out who is calling, and how often those may try whom nobody knows.
-#[derive(Clone)]
 pub struct Doorkeeper {
     /// By which proofs callers are known.
     pub identity: Identity,
     /// How often they may ask.
     pub limiter: Arc<Limiter>,
     /// What the paths need.
-    pub openings: Arc<Openings>,
+    pub openings: Openings,
+}
+
+/// What was found out about a request's sender.
+struct Found {
+    caller: Result<Caller, Unknown>,
+    address: Option<IpAddr>,
+    /// Is this request of somebody unknown counted at its address already?
+    is_counted: bool,
 }
 
 impl Doorkeeper {
     /// Whose request is this? Before the hub is asked about a token, its sender's address pays for a request of somebody
     /// unknown, and gets that back should the token be good. An error says how long to wait until it can pay.
-    async fn whose(&self, request: &mut Request, need: Option<Need>) -> Result<Result<Caller, Unknown>, Duration> {
-        let peer = request.extensions().get::<Peer>().cloned().unwrap_or_default();
-        let knock = Knock { method: request.method(), headers: request.headers(), peer: &peer };
-        if let Some(known) = self.identity.recall(knock).await {
-            return Ok(known);
+    async fn find(&self, knock: Knock<'_>, need: Option<Need>) -> Result<Found, Duration> {
+        let address = knock.address();
+        if let Some(caller) = self.identity.recall(knock).await {
+            return Ok(Found { caller, address, is_counted: false });
         }
         if need == Some(Need::Nobody) {
-            return Ok(Err(Unknown::Nobody));
+            return Ok(Found { caller: Err(Unknown::Nobody), address, is_counted: false });
         }
-        self.limiter.ask(Asker::Unknown(knock.address())).await?;
-        let found = self.identity.identify(knock).await;
-        if found.is_ok() {
-            self.limiter.forgive(knock.address());
-        } else {
-            request.extensions_mut().insert(Counted);
+        self.limiter.ask(Asker::Unknown(address)).await?;
+        let caller = self.identity.identify(knock).await;
+        if caller.is_ok() {
+            self.limiter.forgive(address);
         }
-        Ok(found)
+        Ok(Found { is_counted: caller.is_err(), caller, address })
     }
 
-    /// One more request, unless it is one too many.
-    async fn count(&self, extensions: &Extensions) -> Result<(), Duration> {
-        match extensions.get::<Identified>() {
-            Some(Identified(Ok(caller))) if caller.method == Method::Open => Ok(()),
-            _ if extensions.get::<Counted>().is_some() => Ok(()),
-            Some(Identified(Ok(caller))) => self.limiter.ask(Asker::Known(&caller.id)).await,
-            Some(Identified(Err(_))) | None => {
-                let address = extensions.get::<Peer>().and_then(|peer| peer.address).map(|address| address.ip());
-                self.limiter.ask(Asker::Unknown(address)).await
-            }
+    /// One more request, unless it is one too many. On this machine nobody is turned away while no method is set.
+    async fn count(&self, found: &Found) -> Result<(), Duration> {
+        match &found.caller {
+            Ok(caller) if caller.method == Method::Open => Ok(()),
+            Ok(caller) => self.limiter.ask(Asker::Known(&caller.id)).await,
+            Err(_) if found.is_counted => Ok(()),
+            Err(_) => self.limiter.ask(Asker::Unknown(found.address)).await,
         }
     }
 }
 
-/// Finds out who is calling; whether that is enough, each route's guard says.
-pub async fn identify(State(keeper): State<Doorkeeper>, mut request: Request, next: Next) -> Response {
-    let need = keeper.openings.of(request.extensions());
+/// Finds out who is calling, and lets them ask as often as they may; whether that is enough, each route's guard says. Machines
+/// that ask whether the process lives are never asked who they are, and never turned away.
+pub async fn keep(State(keeper): State<Arc<Doorkeeper>>, mut request: Request, next: Next) -> Response {
+    let opening = keeper.openings.of(request.extensions());
+    let need = opening.map(|opening| opening.need);
     if need == Some(Need::Life) {
-        return next.run(request).await;
+        return in_time(opening, request, next).await;
     }
+    let nowhere = Peer::default();
+    let peer = request.extensions().get::<Peer>().unwrap_or(&nowhere);
+    let knock = Knock { method: request.method(), headers: request.headers(), peer };
     let span = traces::proof();
-    let caller = match keeper.whose(&mut request, need).instrument(span.clone()).await {
-        Ok(caller) => caller,
+    let found = match keeper.find(knock, need).instrument(span.clone()).await {
+        Ok(found) => found,
         Err(wait) => return too_many(wait),
     };
-    traces::proved(&span, caller.as_ref().ok().map(|caller| caller.method.as_str()));
+    traces::proved(&span, found.caller.as_ref().ok().map(|caller| caller.method.as_str()));
     drop(span);
-    request.extensions_mut().insert(Identified(caller.clone()));
-    let mut response = next.run(request).await;
+    let mut response = match keeper.count(&found).instrument(traces::limit()).await {
+        Ok(()) => {
+            request.extensions_mut().insert(Identified(found.caller.clone()));
+            in_time(opening, request, next).await
+        }
+        Err(wait) => too_many(wait),
+    };
     // For those further out, who tell of what was refused.
-    response.extensions_mut().insert(Identified(caller));
+    response.extensions_mut().insert(Identified(found.caller));
     response
 }
 
-/// Lets a caller ask as often as they may. Machines that ask whether the process lives are never turned away, and neither is
-/// anybody on this machine while no method is set.
-pub async fn limit(State(keeper): State<Doorkeeper>, request: Request, next: Next) -> Response {
-    if keeper.openings.of(request.extensions()) == Some(Need::Life) {
-        return next.run(request).await;
-    }
-    match keeper.count(request.extensions()).instrument(traces::limit()).await {
-        Ok(()) => next.run(request).await,
-        Err(wait) => too_many(wait),
+/// The answer; of what has to begin it in time, in time.
+async fn in_time(opening: Option<Opening>, request: Request, next: Next) -> Response {
+    let bounds = request.extensions().get::<Bounds>().copied().unwrap_or_default();
+    match opening {
+        Some(Opening { is_prompt: true, .. }) => context::in_time(bounds, next.run(request)).await,
+        Some(_) | None => next.run(request).await,
     }
 }
 

@@ -15,6 +15,7 @@ mod foresight;
 mod gate;
 mod health;
 mod internal;
+mod json;
 mod keeper;
 mod listing;
 mod live;
@@ -42,7 +43,12 @@ mod witness;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::Response,
+};
 use fleetbeat_actors::{
     board::{Board, Entry},
     engine::CheckNowError,
@@ -52,7 +58,7 @@ use fleetbeat_actors::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
-use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
+use tower_http::compression::CompressionLayer;
 use tracing::Instrument;
 
 pub use gate::{Bounds, GateRules};
@@ -199,7 +205,7 @@ pub fn router(parts: ApiParts) -> Router {
 /// The API's routers.
 pub fn routers(parts: ApiParts) -> Routers {
     let (clock, identity, journal) = (Arc::clone(&parts.clock), parts.identity.clone(), Arc::clone(&parts.journal));
-    let (limiter, gate, pages) = (Arc::clone(&parts.limiter), Arc::new(parts.gate.clone()), parts.pages.clone());
+    let (limiter, rules, pages) = (Arc::clone(&parts.limiter), parts.gate.clone(), parts.pages.clone());
     let silences = silenced::SilenceLookup::new(Arc::clone(&parts.board), Arc::clone(parts.silences.calendar()));
     let broadcaster = Broadcaster::new(Arc::clone(&parts.outbox), silences);
     let (broadcaster, walks) = (Arc::new(broadcaster), Arc::new(Semaphore::new(1)));
@@ -207,7 +213,7 @@ pub fn routers(parts: ApiParts) -> Routers {
     let listeners = Arc::new(Listeners::new(streaming.max_listeners, streaming.max_listeners_per_caller));
     let (looked, collector) = (Arc::default(), Arc::default());
     let state = ApiState { parts: Arc::new(parts), broadcaster, listeners, collector, looked, walks };
-    let (observability, _) = health::observed_routes().merge(metrics::routes()).prompt().into_router();
+    let (observability, _) = health::observed_routes().merge(metrics::routes()).into_router();
     let (observability, _) = openapi::begin().merge(observability).with_state(state.clone()).split_for_parts();
     let prompt = clusters::routes()
         .merge(fleet::routes())
@@ -237,47 +243,46 @@ pub fn routers(parts: ApiParts) -> Routers {
         .merge(socket::routes());
     let (routes, openings) = routes.into_router();
     let (router, document) = openapi::begin().merge(routes).with_state(state).split_for_parts();
-    let keeper = keeper::Doorkeeper { identity, limiter, openings: Arc::new(openings) };
-    let identify = middleware::from_fn_with_state(keeper.clone(), keeper::identify);
-    let limit = middleware::from_fn_with_state(keeper, keeper::limit);
-    let observability = observability.layer(limit.clone()).layer(identify.clone());
-    let router = router.layer(limit).layer(identify).merge(openapi::routes(&document)).merge(pages);
-    let surroundings = Surroundings { rules: gate, clock, journal: Some(journal) };
+    let keeper = keeper::Doorkeeper { identity, limiter, openings };
+    let keep = middleware::from_fn_with_state(Arc::new(keeper), keeper::keep);
+    let router = router.layer(keep.clone()).merge(openapi::routes(&document)).merge(pages);
+    let surroundings = Arc::new(Surroundings { rules, clock, journal: Some(journal) });
     Routers {
-        observability: surrounded(observability, surroundings.clone()),
-        everything: surrounded(router, surroundings),
+        observability: Arc::clone(&surroundings).around_compressed(observability.layer(keep)),
+        everything: surroundings.around_compressed(router),
     }
 }
 
-/// What stands around every route.
-#[derive(Clone)]
+/// What stands around every route, known or not.
 struct Surroundings {
-    rules: Arc<GateRules>,
+    rules: GateRules,
     clock: Arc<dyn Clock>,
     /// Told of what is refused; by those who tell of it themselves none.
     journal: Option<Arc<Journal>>,
 }
 
-/// What surrounds every route, known or not.
-fn surrounded(router: Router, surroundings: Surroundings) -> Router {
-    let plain = uncompressed(router, surroundings);
-    plain.layer(CompressionLayer::new().quality(tower_http::CompressionLevel::Fastest))
+impl Surroundings {
+    /// One layer for all of them: a router copies every layer for every request.
+    fn around(self: Arc<Self>, router: Router) -> Router {
+        router.layer(middleware::from_fn_with_state(self, surround))
+    }
+
+    /// The same, and answers are compressed for those who ask for that. Not for what holds secrets, where even the length of
+    /// an answer tells something.
+    fn around_compressed(self: Arc<Self>, router: Router) -> Router {
+        let quality = tower_http::CompressionLevel::Fastest;
+        self.around(router).layer(CompressionLayer::new().quality(quality))
+    }
 }
 
-/// The same for answers that hold secrets, whose length must tell nothing of what is in them.
-fn uncompressed(router: Router, surroundings: Surroundings) -> Router {
-    let Surroundings { rules, clock, journal } = surroundings;
-    let gated = router
-        .layer(CatchPanicLayer::custom(context::panicked))
-        .layer(middleware::from_fn_with_state(Arc::clone(&rules), gate::gate));
+async fn surround(State(surroundings): State<Arc<Surroundings>>, request: Request, next: Next) -> Response {
+    let Surroundings { rules, clock, journal } = &*surroundings;
+    let handled = |request| context::unpanicked(next.run(request));
+    let gated = |request| gate::gate(rules, request, handled);
     // Further out than the gate: what that turns away is refused, too.
-    let witnessed = match journal {
-        Some(journal) => gated.layer(middleware::from_fn_with_state(journal, witness::witness)),
-        None => gated,
-    };
-    witnessed
-        .layer(middleware::from_fn_with_state(clock, context::surround))
-        .layer(middleware::from_fn_with_state(rules, gate::armour))
+    let witnessed = |request| witness::witness(journal.as_deref(), request, gated);
+    let named = |request| context::named(&**clock, request, witnessed);
+    gate::armour(rules, request, named).await
 }
 
 #[cfg(test)]
@@ -294,7 +299,8 @@ mod tests {
 
     async fn ask(router: Router) -> (u16, String) {
         let clock = Arc::new(TestClock::default());
-        let router = surrounded(router, Surroundings { rules: Arc::default(), clock, journal: None });
+        let surroundings = Surroundings { rules: GateRules::default(), clock, journal: None };
+        let router = Arc::new(surroundings).around_compressed(router);
         let response = router.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = to_bytes(response.into_body(), 1 << 20).await.unwrap();
@@ -316,8 +322,8 @@ mod tests {
         async fn sleeps() {
             tokio::time::sleep(Duration::from_secs(3_600)).await;
         }
-        let route = Router::new().route("/", get(sleeps)).layer(middleware::from_fn(context::deadline));
-        let (status, body) = ask(route).await;
+        let in_time = |request, next: Next| context::in_time(gate::Bounds::default(), next.run(request));
+        let (status, body) = ask(Router::new().route("/", get(sleeps)).layer(middleware::from_fn(in_time))).await;
         assert_eq!(status, 408);
         assert!(body.contains("REQUEST_TIMEOUT"), "{body}");
     }

@@ -86,7 +86,7 @@ async fn methods(State(api): State<ApiState>, _query: NoQuery) -> Json<AuthMetho
     let login = api.identity.login();
     Json(AuthMethods {
         required: !api.identity.is_open(),
-        methods: api.identity.methods().into_iter().map(Method::as_str).collect(),
+        methods: api.identity.methods().map(Method::as_str).collect(),
         login_url: login.map(|_| "/auth/login"),
         login_name: login.map(|login| login.name().to_owned()),
         logout_url: login.map(|_| "/auth/logout"),

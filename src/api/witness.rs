@@ -4,9 +4,8 @@
 use std::{convert::Infallible, sync::Arc};
 
 use axum::{
-    extract::{FromRequestParts, MatchedPath, Request, State},
-    http::{Extensions, Method, StatusCode, request::Parts},
-    middleware::Next,
+    extract::{FromRequestParts, MatchedPath, Request},
+    http::{Extensions, Method, StatusCode, Uri, request::Parts},
     response::Response,
 };
 use fleetbeat_actors::roll::ClusterId;
@@ -19,18 +18,22 @@ use crate::{
     store::{AuditEntry, AuditOutcome},
 };
 
-/// Passes requests on, and notes those that were refused.
-pub async fn witness(State(journal): State<Arc<Journal>>, request: Request, next: Next) -> Response {
+/// Passes requests on to `next`, and notes those that were refused, where there is a journal.
+pub async fn witness<F>(journal: Option<&Journal>, request: Request, next: impl FnOnce(Request) -> F) -> Response
+where
+    F: Future<Output = Response>,
+{
+    let Some(journal) = journal else { return next(request).await };
     let asked = Asked::of(&request);
     let anonymous = origin(None, request.extensions());
-    let response = next.run(request).await;
+    let response = next(request).await;
     if asked.is_told(response.status()) {
         let caller = match response.extensions().get::<Identified>() {
             Some(Identified(Ok(caller))) => Some(caller),
             Some(Identified(Err(_))) | None => None,
         };
         let origin = caller.map_or(anonymous.clone(), |caller| known(caller, anonymous));
-        let entry = asked.tell(journal.entry(&origin, asked.action), &response);
+        let entry = asked.tell(journal.entry(&origin, asked.action()), &response);
         journal.note(&origin, entry);
     }
     response
@@ -63,23 +66,29 @@ impl<S: Send + Sync> FromRequestParts<S> for Whence {
     }
 }
 
-/// What a request wants, as far as it may be told.
+/// What a request wants. Few are told of, so that nothing of it is read before.
 struct Asked {
     method: Method,
-    route: String,
-    action: Action,
-    id: Option<ClusterId>,
+    route: Option<MatchedPath>,
+    uri: Uri,
 }
 
 impl Asked {
     fn of(request: &Request) -> Self {
-        let route = request.extensions().get::<MatchedPath>().map_or("-", MatchedPath::as_str);
-        Self {
-            method: request.method().clone(),
-            action: action(request.method(), route),
-            id: request.uri().path().split('/').find_map(uuid).map(ClusterId),
-            route: route.to_owned(),
-        }
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { method: request.method().clone(), route, uri: request.uri().clone() }
+    }
+
+    fn route(&self) -> &str {
+        self.route.as_ref().map_or("-", MatchedPath::as_str)
+    }
+
+    fn action(&self) -> Action {
+        action(&self.method, self.route())
+    }
+
+    fn id(&self) -> Option<ClusterId> {
+        self.uri.path().split('/').find_map(uuid).map(ClusterId)
     }
 
     fn is_told(&self, status: StatusCode) -> bool {
@@ -93,9 +102,9 @@ impl Asked {
         let code = response.extensions().get::<ApiError>().map_or(ApiError::of_status(status).code, |error| error.code);
         let outcome = if status.is_server_error() { AuditOutcome::Failed } else { AuditOutcome::Refused };
         let entry = entry.ended(outcome, code).with("method", json!(self.method.as_str()));
-        let entry = entry.with("route", json!(self.route)).with("status", json!(status.as_u16()));
-        match self.id {
-            Some(id) if self.route.starts_with("/api/v1/clusters") => entry.of_cluster(id),
+        let entry = entry.with("route", json!(self.route())).with("status", json!(status.as_u16()));
+        match self.id() {
+            Some(id) if self.route().starts_with("/api/v1/clusters") => entry.of_cluster(id),
             Some(id) => entry.of_object(&id.to_string()),
             None => entry,
         }

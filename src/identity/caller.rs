@@ -1,6 +1,6 @@
 //! Callers: who is calling, how they proved it, and why a request may be nobody's.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -88,7 +88,7 @@ pub struct Caller {
 impl Caller {
     /// Whoever reaches a loopback address while no method is set.
     pub fn open() -> Self {
-        Self {
+        static OPEN: LazyLock<Caller> = LazyLock::new(|| Caller {
             id: "local".into(),
             name: "local".into(),
             method: Method::Open,
@@ -96,7 +96,8 @@ impl Caller {
             scope: Arc::new(Scope::Everything),
             expires_at: None,
             standing: Standing::Open,
-        }
+        });
+        OPEN.clone()
     }
 
     /// The bearer of an API token.

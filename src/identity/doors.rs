@@ -97,11 +97,11 @@ impl Identity {
 
     /// Is no method set?
     pub fn is_open(&self) -> bool {
-        self.methods().is_empty()
+        self.methods().next().is_none()
     }
 
     /// The methods that are set; none where everybody may call.
-    pub fn methods(&self) -> Vec<Method> {
+    pub fn methods(&self) -> impl Iterator<Item = Method> + use<> {
         let set = [
             (Method::Token, self.keyring.is_some()),
             (Method::Oidc, self.oidc.is_some()),
@@ -109,7 +109,7 @@ impl Identity {
             (Method::Kubernetes, self.kubernetes.is_some()),
             (Method::Gateway, self.gateway.is_some()),
         ];
-        set.into_iter().filter(|(_, is_set)| *is_set).map(|(method, _)| method).collect()
+        set.into_iter().filter(|(_, is_set)| *is_set).map(|(method, _)| method)
     }
 
     /// Whose request is this? A proved gateway speaks for its users, and only so; anybody else shows a bearer token, or
