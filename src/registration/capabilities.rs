@@ -64,7 +64,7 @@ impl Registration {
             });
             let event = pen.write(EventDraft::new(EventType::ClusterCapabilitiesChanged, id, now, payload))?;
             let done = turn.store(self.store.write_discovery(&row, Some(&value), &[event])).await;
-            self.settle(pen, done, id)?;
+            self.settle(pen, done, &[id])?;
         } else {
             let done = turn.store(self.store.write_discovery(&row, Some(&value), &[])).await;
             done.map_err(|error| WriteError::of_store(error, id))?;

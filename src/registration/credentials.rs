@@ -249,7 +249,7 @@ impl Registration {
         let event = pen.write(self.told(&entry.cluster, &after, deed.kind.word()))?;
         let audit = [deed.tell(&entry.cluster, &change, self.now())];
         let done = turn.store(self.vault.store().write(id, &change, &[event], &audit)).await;
-        self.settle(pen, done, id)?;
+        self.settle(pen, done, &[id])?;
         self.vault.memory().put(id, after);
         Ok(())
     }

@@ -89,7 +89,7 @@ impl Registration {
         let mut pen = self.outbox.pen(turn.left()).await?;
         let event = pen.write(draft)?;
         let done = turn.store(self.store.append(&[event], &[])).await;
-        self.settle(pen, done, id)
+        self.settle(pen, done, &[id])
     }
 
     /// What earlier runs told of a cluster.

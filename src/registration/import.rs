@@ -192,10 +192,9 @@ impl Registration {
             audit.push(created(Action::ClusterImport, &cluster, by));
             rows.push((cluster, Status::unknown(now)));
         }
-        let first = rows.first().map_or(ClusterId::FLEET, |(cluster, _)| cluster.id);
+        let ids: Vec<_> = rows.iter().map(|(cluster, _)| cluster.id).collect();
         let done: Result<(), StoreError> = turn.store(self.store.insert(&rows, &events, &audit)).await;
-        let look_at_all = |_: &WriteError| rows.iter().for_each(|(cluster, _)| self.engine.poke(cluster.id));
-        self.settle(pen, done, first).inspect_err(look_at_all)?;
+        self.settle(pen, done, &ids)?;
         tracing::info!(clusters = rows.len(), "clusters registered by an import");
         for (cluster, _) in &rows {
             self.show_new(cluster);

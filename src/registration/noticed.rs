@@ -157,7 +157,7 @@ impl Registration {
         let event = pen.write(draft)?;
         let remembered = secrets.remembered(id, version.as_deref(), after);
         let done = turn.store(self.store.settle_secret(id, remembered.as_deref(), &[event], &audit)).await;
-        self.settle(pen, done, id)?;
+        self.settle(pen, done, &[id])?;
         secrets.note_told(id, version);
         Ok(())
     }

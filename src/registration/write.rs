@@ -170,7 +170,7 @@ impl Registration {
         let rows = [(Arc::clone(&cluster), Status::unknown(now))];
         let told = [created(Action::ClusterCreate, &cluster, by)];
         let done = turn.store(self.store.insert(&rows, &[event], &told)).await;
-        self.settle(pen, done, cluster.id)?;
+        self.settle(pen, done, &[cluster.id])?;
         let entry = self.show_new(&cluster);
         self.engine.poke(cluster.id);
         tracing::info!(id = %cluster.id, name = cluster.name, "cluster registered");
@@ -215,7 +215,7 @@ impl Registration {
         }
         let update = self.store.update(&cluster, entry.cluster.generation, &events, &unbound, &audit);
         let done = turn.store(update).await;
-        self.settle(pen, done, id)?;
+        self.settle(pen, done, &[id])?;
         if let Some(rest) = rest {
             self.vault.memory().put(id, rest);
         }
@@ -234,7 +234,7 @@ impl Registration {
         let told = by.origin.did(Action::ClusterDelete, self.now()).of_cluster(id).of_object(&entry.cluster.name);
         match turn.store(self.store.delete(id, known, &event, &[told])).await {
             Ok(()) => pen.commit_and_forget(id),
-            failed => self.settle(pen, failed, id)?,
+            failed => self.settle(pen, failed, &[id])?,
         }
         self.board.remove(id);
         self.vault.forget(id);
@@ -264,22 +264,35 @@ impl Registration {
         Ok(Turn { _gate: gate, deadline })
     }
 
-    /// Ends a write the way the store did: stored, not stored, or in doubt.
-    pub(super) fn settle(&self, pen: Pen<'_>, done: Result<(), StoreError>, id: ClusterId) -> Result<(), WriteError> {
-        match done {
-            Ok(()) => {
-                pen.commit();
-                Ok(())
+    /// Ends a write of these clusters the way the store did: stored, not stored, or in doubt.
+    pub(super) fn settle(
+        &self,
+        pen: Pen<'_>,
+        done: Result<(), StoreError>,
+        ids: &[ClusterId],
+    ) -> Result<(), WriteError> {
+        let Err(error) = done else {
+            pen.commit();
+            return Ok(());
+        };
+        match error {
+            StoreError::Unavailable { doubtful: true, .. } => {
+                pen.doubt();
+                self.look_later(ids.to_vec());
             }
-            Err(error) => {
-                match error {
-                    StoreError::Unavailable { doubtful: true, .. } => pen.doubt(),
-                    _ => drop(pen),
-                }
-                self.engine.poke(id);
-                Err(WriteError::of_store(error, id))
-            }
+            _ => drop(pen),
         }
+        ids.iter().for_each(|id| self.engine.poke(*id));
+        Err(WriteError::of_store(error, ids.first().copied().unwrap_or(ClusterId::FLEET)))
+    }
+
+    /// What is in doubt now may be stored a moment later.
+    fn look_later(&self, ids: Vec<ClusterId>) {
+        let (engine, pause) = (Arc::clone(&self.engine), self.store.call_timeout() * 2);
+        self.runtime.spawn(async move {
+            tokio::time::sleep(pause).await;
+            ids.into_iter().for_each(|id| engine.poke(id));
+        });
     }
 
     /// Puts a new cluster up, unless the engine was quicker.

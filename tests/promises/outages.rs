@@ -125,6 +125,33 @@ async fn without_the_database_everything_but_writing_goes_on() {
     .await;
 }
 
+/// A commit with which each registration takes three seconds.
+const SLOW_COMMIT: &str = "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(3); RETURN NULL; END'; \
+    CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON clusters.events DEFERRABLE INITIALLY DEFERRED \
+    FOR EACH ROW WHEN (NEW.event_type = 'CLUSTER_REGISTERED') EXECUTE FUNCTION slow()";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_cluster_of_an_import_in_doubt_is_watched_once_it_turns_out_to_be_stored() {
+    let postgres = Postgres::start_new().await;
+    let url = postgres.database().await;
+    let product = Product::new().set("database_url", &url).set("registry.reconcile_seconds", 3_600);
+    let product = product.set("store.call_timeout_ms", 4_000).started().await;
+    let database = url.rsplit('/').next().expect("a URL ends with the database's name");
+    postgres.execute(database, SLOW_COMMIT.to_owned()).await;
+    let cluster = |name: &str| json!({ "name": name, "api_server_url": "https://127.0.0.1:1" });
+    let names = ["first", "second", "third"];
+    let answer = product.client().post("/api/v1/clusters:import", &json!({ "clusters": names.map(cluster) })).await;
+    assert_eq!(answer.status, 503, "{}", answer.text());
+    for name in names {
+        let path = format!("/api/v1/clusters/by-name/{name}");
+        eventually(LONG, async || {
+            let answer = product.client().get(&path).await;
+            if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+        })
+        .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_death_with_unsaved_events_is_confessed_on_the_next_start() {
     let mut postgres = Postgres::start_new().await;

@@ -25,10 +25,15 @@ use budget::RestartBudget;
 /// How long checks in flight may take to end when the process stops.
 const FINISH: Duration = Duration::from_secs(10);
 
+/// Pause before a look-up that the store did not answer is made again.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
+
 /// What happens to the registry.
 pub(crate) enum RegistryMessage {
     /// Something about this cluster changed in the store.
     Poked(ClusterId),
+    /// Time to look up again what could not be read.
+    LookDue,
     /// Time to compare the whole roll.
     Ticked,
     /// The roll's revisions were read.
@@ -67,6 +72,8 @@ pub(crate) struct RegistryState {
     /// Clusters to look up, while another look-up is under way.
     wanted: HashSet<ClusterId>,
     fetching: bool,
+    /// Could the last look-up not be made?
+    unread: bool,
     stopping: bool,
 }
 
@@ -91,6 +98,7 @@ impl Actor for RegistryActor {
             owners: HashMap::with_capacity(enrolled.len()),
             wanted: HashSet::new(),
             fetching: false,
+            unread: false,
             stopping: false,
         };
         for entry in enrolled {
@@ -112,6 +120,7 @@ impl Actor for RegistryActor {
                 state.wanted.insert(id);
                 state.fetch(&myself);
             }
+            RegistryMessage::LookDue => state.fetch(&myself),
             RegistryMessage::Ticked => state.compare(&myself),
             RegistryMessage::Compared(revisions) => state.compared(&myself, revisions),
             RegistryMessage::Fetched(asked, answer) => state.fetched(&myself, asked, answer).await,
@@ -199,9 +208,16 @@ impl RegistryState {
                 }
                 gone.into_iter().for_each(|id| self.forget(id));
             }
-            // The periodic comparison mends what this poke could not.
-            Err(error) => tracing::warn!(%error, "changed clusters could not be read"),
+            Err(error) => {
+                if !std::mem::replace(&mut self.unread, true) {
+                    tracing::warn!(%error, clusters = asked.len(), "changed clusters could not be read");
+                }
+                self.wanted.extend(asked);
+                myself.send_after(LOOK_AGAIN, || RegistryMessage::LookDue);
+                return;
+            }
         }
+        self.unread = false;
         self.fetch(myself);
     }
 

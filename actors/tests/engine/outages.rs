@@ -36,6 +36,20 @@ async fn without_the_store_everything_goes_on_and_is_written_when_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cluster_that_changed_while_the_store_was_away_is_watched_as_soon_as_it_is_back() {
+    let fleet = clusters(2);
+    let house = House::of(&fleet[..1]).await;
+    house.store.put(Arc::clone(&fleet[1]));
+    house.store.set_away(true);
+    house.engine.poke(fleet[1].id);
+    house.pass(5).await;
+    assert!(house.engine.board().get(fleet[1].id).is_none());
+    house.store.set_away(false);
+    house.pass(3).await;
+    assert!(house.engine.board().get(fleet[1].id).is_some(), "the comparison with the roll comes once a minute only");
+}
+
+#[tokio::test(start_paused = true)]
 async fn before_anybody_hears_of_an_event_that_is_not_stored_it_is_marked() {
     let fleet = clusters(20);
     let house = House::of(&fleet).await;
