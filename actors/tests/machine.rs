@@ -243,3 +243,25 @@ proptest! {
         prop_assert_eq!(world.machine.status().state, State::Offline);
     }
 }
+
+/// Runs the check that is due next, which does not run for this reason; how long until the next one.
+fn miss(world: &mut World, reason: NotRun) -> Duration {
+    world.now = world.armed.expect("a check is due");
+    let check = world.step(Input::Wake(Trust::Sure)).start.expect("it starts");
+    let report = CheckReport::not_run(reason);
+    world.step(Input::Reported { number: check.number, report: &report, trust: Trust::Sure });
+    world.in_flight = None;
+    world.armed.expect("another is due") - world.now
+}
+
+#[test]
+fn what_failed_while_the_process_had_no_time_is_looked_at_once_more_before_its_period_is_over() {
+    let (mut world, soon, late) = (World::new(), Duration::from_secs(3), Duration::from_secs(20));
+    for reason in [NotRun::Stalled, NotRun::Abandoned] {
+        assert!(miss(&mut world, reason) < soon, "{reason:?}");
+        assert!(miss(&mut world, reason) > late, "{reason:?}: once is enough");
+    }
+    for reason in [NotRun::NoPermit, NotRun::NoDescriptor] {
+        assert!(miss(&mut world, reason) > late, "{reason:?}: who has no room wants fewer checks, not more");
+    }
+}

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use chrono::{DateTime, Utc};
 
 use super::{
-    CheckReport, Endpoint, Evidence, Sight, State, Status, judge,
+    CheckReport, Endpoint, Evidence, NotRun, Sight, State, Status, judge,
     pace::Pace,
     step::{Change, Effects, Input, Moment, PokeReason, StartCheck, Trust},
     threshold::{self, Weighing},
@@ -34,6 +34,8 @@ pub struct Machine {
     in_flight: Option<StartCheck>,
     /// A look that was asked for while a check was in flight.
     again: bool,
+    /// Is this a second look, after one that told nothing?
+    second_look: bool,
     /// When the first check of the present failing streak started.
     suspect_since: Option<Instant>,
     started_at: Instant,
@@ -67,6 +69,7 @@ impl Machine {
             number: 0,
             in_flight: None,
             again: false,
+            second_look: false,
             suspect_since: None,
             started_at: at.now,
             leaning: None,
@@ -188,10 +191,11 @@ impl Machine {
         match judge(report, &self.status.findings) {
             Err(reason) => {
                 effects.not_run = Some(reason);
-                let plan = if self.suspect_since.is_some() { Plan::Recheck } else { Plan::Regular };
+                let plan = if self.wants_second_look(reason) { Plan::Recheck } else { Plan::Regular };
                 self.plan(at, plan, &mut effects);
             }
             Ok(sight) => {
+                self.second_look = false;
                 self.stamp(at, &sight, &mut effects);
                 self.weigh(at, sight, trust, &mut effects);
             }
@@ -202,6 +206,14 @@ impl Machine {
             effects.wake_at = None;
         }
         effects
+    }
+
+    /// A check that did not run tells nothing. Who is suspected is looked at again soon, and so, once, is who failed while the
+    /// process had no time: it may well be down, and a period is long. For want of capacity nobody is.
+    fn wants_second_look(&mut self, reason: NotRun) -> bool {
+        let had_no_time = matches!(reason, NotRun::Stalled | NotRun::Abandoned);
+        self.second_look = had_no_time && !self.second_look;
+        self.second_look || self.suspect_since.is_some()
     }
 
     /// Stamps what every check that ran tells, whatever it is weighed to.
