@@ -273,7 +273,7 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         let log = scratch.path().join("log");
         let mut running = Running::start(Path::new("sh"), None, &log, |command| {
-            command.args(["-c", "trap 'echo asked; exit' QUIT; echo ready; while :; do sleep 0.05; done"]);
+            command.args(["-c", "trap 'echo asked; exit' TERM; echo ready; while :; do sleep 0.05; done"]);
         })
         .unwrap();
         let begin = Instant::now();
@@ -281,7 +281,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(5));
         }
         running.pause();
-        running.end_now(Signal::QUIT, Duration::from_secs(20));
+        running.end_now(Signal::TERM, Duration::from_secs(20));
         assert!(running.last_words().contains("asked"));
     }
 
