@@ -72,7 +72,7 @@ pub(crate) struct RegistryState {
     /// Clusters to look up, while another look-up is under way.
     wanted: HashSet<ClusterId>,
     fetching: bool,
-    /// Could the last look-up not be made?
+    /// Could the last look-up not be made? Then one more is due soon, and none before, however many ask.
     unread: bool,
     stopping: bool,
 }
@@ -120,7 +120,7 @@ impl Actor for RegistryActor {
                 state.wanted.insert(id);
                 state.fetch(&myself);
             }
-            RegistryMessage::LookDue => state.fetch(&myself),
+            RegistryMessage::LookDue => state.look_up(&myself),
             RegistryMessage::Ticked => state.compare(&myself),
             RegistryMessage::Compared(revisions) => state.compared(&myself, revisions),
             RegistryMessage::Fetched(asked, answer) => state.fetched(&myself, asked, answer).await,
@@ -154,8 +154,15 @@ impl Actor for RegistryActor {
 }
 
 impl RegistryState {
-    /// Looks up the wanted clusters, one look-up at a time: answers can never overtake each other.
+    /// Looks up the wanted clusters; after a look-up that could not be made, when the next one is due.
     fn fetch(&mut self, myself: &ActorRef<RegistryMessage>) {
+        if !self.unread {
+            self.look_up(myself);
+        }
+    }
+
+    /// Looks up the wanted clusters, one look-up at a time: answers can never overtake each other.
+    fn look_up(&mut self, myself: &ActorRef<RegistryMessage>) {
         if self.fetching || self.wanted.is_empty() {
             return;
         }

@@ -28,6 +28,7 @@ struct Rows {
     transitions: Vec<Arc<Transition>>,
     rollups: Vec<Rollup>,
     last_alive: Option<DateTime<Utc>>,
+    look_ups: usize,
     published: i64,
     writes: usize,
     torn: usize,
@@ -98,6 +99,11 @@ impl MemoryStore {
         self.rows.lock().last_alive
     }
 
+    /// How often clusters were looked up, answered or not.
+    pub fn look_ups(&self) -> usize {
+        self.rows.lock().look_ups
+    }
+
     /// How many batches were written.
     pub fn writes(&self) -> usize {
         self.rows.lock().writes
@@ -125,6 +131,7 @@ impl Roll for MemoryStore {
     }
 
     async fn fetch(&self, ids: Option<&[ClusterId]>) -> Result<Vec<Enrolled>, StoreError> {
+        self.rows.lock().look_ups += 1;
         self.available()?;
         let rows = self.rows.lock();
         let sequence = |id| rows.events.iter().filter(|event| event.cluster_id == id).count() as i64;

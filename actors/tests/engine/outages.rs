@@ -50,6 +50,21 @@ async fn a_cluster_that_changed_while_the_store_was_away_is_watched_as_soon_as_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn however_many_clusters_changed_a_store_that_is_away_is_asked_for_them_every_two_seconds_only() {
+    let fleet = clusters(100);
+    let house = House::of(&fleet).await;
+    house.store.set_away(true);
+    let before = house.store.look_ups();
+    for cluster in &fleet {
+        house.engine.poke(cluster.id);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    house.pass(10).await;
+    let look_ups = house.store.look_ups() - before;
+    assert!((9..=11).contains(&look_ups), "{look_ups} in 20 s");
+}
+
+#[tokio::test(start_paused = true)]
 async fn before_anybody_hears_of_an_event_that_is_not_stored_it_is_marked() {
     let fleet = clusters(20);
     let house = House::of(&fleet).await;
