@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
 use crate::{
+    doubt::Vigil,
     event::Event,
     health::{CheckReport, Status, Transition},
     roll::{Cluster, ClusterId},
@@ -39,8 +40,10 @@ pub trait Prober: Send + Sync + 'static {
 /// What is kept between the checks of one cluster: connections, TLS sessions. Never shared between clusters.
 pub trait Session: Send + 'static {
     /// Probes every configured endpoint concurrently, each under the target's deadline, which starts when the probe
-    /// has its permit. With `fresh`, over new connections. Always ends; never panics on anything a spoke sends.
-    fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport>;
+    /// has its permit and is put off by what `vigil` says the process missed, for as long again at most. A failure that may be
+    /// the fault of such a time is told as [`NotRun::Stalled`](crate::health::NotRun). With `fresh`, over new connections.
+    /// Always ends; never panics on anything a spoke sends.
+    fn check<'a>(&'a mut self, fresh: bool, vigil: &'a Vigil) -> BoxFuture<'a, CheckReport>;
 
     /// Follows a changed target: connections to endpoints that changed are dropped, others kept.
     fn retune(&mut self, target: Arc<Target>);

@@ -247,22 +247,21 @@ impl Discoverer {
         }
     }
 
-    /// Whose time has come, the most overdue first. Those that cannot be reached are not asked.
+    /// Whose time has come, the most overdue first, of those with credentials. Those that cannot be reached are not asked.
     fn due(&self) -> Vec<ClusterId> {
         let now = self.clock.wall();
         let mut found: Vec<(DateTime<Utc>, ClusterId)> = Vec::new();
         self.records.retain(|id, _| self.board.get(*id).is_some());
-        self.board.each(|entry| {
-            let id = entry.cluster.id;
-            if entry.status.state == State::Offline || self.running.contains_key(&id) {
-                return;
+        for (id, credential) in self.vault.memory().all() {
+            let Some(entry) = self.board.get(id).filter(|entry| entry.status.state != State::Offline) else { continue };
+            if credential.part(Endpoint::ApiServer).is_none() || self.running.contains_key(&id) {
+                continue;
             }
-            let Ok(Some(credential)) = self.credential(id) else { return };
             let mut record = self.records.entry(id).or_default();
             record.credentials.get_or_insert(credential.version);
             let when = due(id, entry.cluster.created_at, &record, credential.version, &self.manner.habits);
             found.extend((when <= now).then_some((when, id)));
-        });
+        }
         found.sort_unstable();
         found.into_iter().map(|(_, id)| id).collect()
     }

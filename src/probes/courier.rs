@@ -92,7 +92,7 @@ impl HttpCourier {
         resting.insert(line, Kept { wire: wire.rest(), origin, opened, rests_since: Instant::now() });
     }
 
-    async fn connect(&self, site: &Site, deadline: &mut Deadline) -> Result<Wire, Trouble> {
+    async fn connect(&self, site: &Site, deadline: &mut Deadline<'_>) -> Result<Wire, Trouble> {
         let stream = self.dialer.tcp(site, deadline).await?;
         let poke = Arc::new(|| {});
         if !site.secure {

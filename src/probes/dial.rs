@@ -52,21 +52,21 @@ impl Dialer {
     }
 
     /// Is there an address of the site that may be connected to?
-    pub(super) async fn judge(&self, site: &Site, deadline: &mut Deadline) -> Result<(), Trouble> {
+    pub(super) async fn judge(&self, site: &Site, deadline: &mut Deadline<'_>) -> Result<(), Trouble> {
         self.resolver.resolve(&site.host, site.port, deadline).await.map(drop)
     }
 
     /// A TCP connection to one of the site's permitted addresses, in order, each with its share of the time.
-    pub(super) async fn tcp(&self, site: &Site, deadline: &mut Deadline) -> Result<Socket, Trouble> {
+    pub(super) async fn tcp(&self, site: &Site, deadline: &mut Deadline<'_>) -> Result<Socket, Trouble> {
         let addresses = self.resolver.resolve(&site.host, site.port, deadline).await?;
         let mut trouble = Trouble::Failed(Cause::ConnectTimeout);
         for (tried, address) in addresses.iter().enumerate() {
             let left = u32::try_from(addresses.len() - tried).unwrap_or(1);
-            trouble = match timeout(deadline.left() / left, self.connect(*address)).await {
+            let share = deadline.left() / left;
+            trouble = match deadline.within(share, Cause::ConnectTimeout, self.connect(*address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => Trouble::of_connect(&error),
-                Err(_) if left == 1 => deadline.expired(Cause::ConnectTimeout),
-                Err(_) => Trouble::Failed(Cause::ConnectTimeout),
+                Err(trouble) => trouble,
             };
             if matches!(trouble, Trouble::NotRun(_)) {
                 break;
@@ -90,7 +90,7 @@ impl Dialer {
         site: &Site,
         tls: &Tls,
         stream: Socket,
-        deadline: &mut Deadline,
+        deadline: &mut Deadline<'_>,
         wait: Duration,
     ) -> Result<TlsStream<Socket>, Trouble> {
         let name = tls.server_name.clone().or_else(|| site.server_name.clone()).ok_or(Trouble::Failed(Cause::Tls))?;

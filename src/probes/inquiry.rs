@@ -69,6 +69,7 @@ impl HttpConversation {
             cadence: self.target.cadence,
             credentials: &self.credentials,
             stored: false,
+            vigil: None,
             fresh: false,
             poke: &self.poke,
         };

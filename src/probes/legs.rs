@@ -95,7 +95,7 @@ pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, wit
     let told = stream.peer().map(|peer| peer.to_string()).unwrap_or_default();
     let began = legs.end("connect", began, told);
     if !site.secure {
-        return answer(legs, TokioIo::new(stream), &site, &deadline, began).await;
+        return answer(legs, TokioIo::new(stream), &site, deadline, began).await;
     }
     let verifier = trust.for_api_server(asked.ca_bundle.as_deref());
     let tls = verifier
@@ -111,10 +111,10 @@ pub async fn take_apart(asked: &Asked, trust: &Trust, policy: AddressPolicy, wit
     };
     let version = stream.get_ref().1.protocol_version().map(|version| format!("{version:?}")).unwrap_or_default();
     let began = legs.end("tls", began, version);
-    answer(legs, TokioIo::new(stream), &site, &deadline, began).await
+    answer(legs, TokioIo::new(stream), &site, deadline, began).await
 }
 
-async fn answer<S>(mut legs: Legs, stream: TokioIo<S>, site: &Site, deadline: &Deadline, began: Instant) -> Legs
+async fn answer<S>(mut legs: Legs, stream: TokioIo<S>, site: &Site, mut deadline: Deadline<'_>, began: Instant) -> Legs
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use fleetbeat_actors::{
+    doubt::Vigil,
     health::{Cause, Endpoint, Failure, NotRun, Outcome},
     ports::Poke,
     roll::ClusterId,
@@ -52,6 +53,8 @@ pub(super) struct Round<'a> {
     pub(super) credentials: &'a Lookup,
     /// Are these the stored credentials, which may be newer by the time that they are refused?
     pub(super) stored: bool,
+    /// Knows what the process misses, where the engine asks.
+    pub(super) vigil: Option<&'a Vigil>,
     pub(super) fresh: bool,
     pub(super) poke: &'a Poke,
 }
@@ -167,12 +170,17 @@ impl Line {
         if self.is_secure() && matches!(round.credentials, Lookup::Unavailable) {
             return Err(Trouble::NotRun(NotRun::CredentialStore));
         }
-        let mut deadline = Deadline::after(round.cadence.deadline);
+        let mut deadline = Deadline::watched(round.cadence.deadline, round.vigil);
+        let answered = self.believed(round, &mut deadline).await;
+        answered.map_err(|trouble| deadline.weigh(trouble))
+    }
+
+    async fn believed(&mut self, round: &Round<'_>, deadline: &mut Deadline<'_>) -> Result<(Timed, bool), Trouble> {
         // A refusal counts only when the credentials did not change meanwhile. The deadline ends it in any case.
         let mut credentials = round.credentials.clone();
         loop {
             let round = Round { credentials: &credentials, ..*round };
-            let (timed, authenticated) = self.asked(&round, &mut deadline).await?;
+            let (timed, authenticated) = self.asked(&round, deadline).await?;
             if timed.answer.status != 401 {
                 return Ok((timed, authenticated));
             }
@@ -183,7 +191,7 @@ impl Line {
         }
     }
 
-    async fn asked(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<(Timed, bool), Trouble> {
+    async fn asked(&mut self, round: &Round<'_>, deadline: &mut Deadline<'_>) -> Result<(Timed, bool), Trouble> {
         let authenticated = self.prepare(round).map_err(Trouble::Failed)?;
         let request = self.request(authenticated).ok_or(Trouble::Failed(Cause::Blocked))?;
         if let Some(timed) = self.over_kept(round, &request, deadline).await? {
@@ -254,7 +262,7 @@ impl Line {
         &mut self,
         round: &Round<'_>,
         request: &Request<Full<Bytes>>,
-        deadline: &Deadline,
+        deadline: &mut Deadline<'_>,
     ) -> Result<Option<Timed>, Trouble> {
         let expired = self.tls.as_ref().is_some_and(Tls::has_expired);
         let kept = self.kept.take().filter(|_| !round.fresh && !expired);
@@ -271,7 +279,7 @@ impl Line {
         &mut self,
         round: &Round<'_>,
         request: Request<Full<Bytes>>,
-        deadline: &mut Deadline,
+        deadline: &mut Deadline<'_>,
     ) -> Result<Timed, Trouble> {
         let permit = permit(&round.shared.in_flight, round.permit_wait(), NotRun::NoPermit);
         let _permit = deadline.paused(permit).await.map_err(Trouble::NotRun)?;
@@ -283,7 +291,7 @@ impl Line {
         Ok(self.keep(wire, answer, began, true))
     }
 
-    pub(super) async fn dial(&mut self, round: &Round<'_>, deadline: &mut Deadline) -> Result<Wire, Trouble> {
+    pub(super) async fn dial(&mut self, round: &Round<'_>, deadline: &mut Deadline<'_>) -> Result<Wire, Trouble> {
         let (shared, wait) = (round.shared, round.permit_wait());
         let site = self.site.as_ref().ok_or(Trouble::Failed(Cause::Blocked))?;
         let mut place = deadline.paused(shared.seats.place(wait)).await.map_err(Trouble::NotRun)?;

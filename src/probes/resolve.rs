@@ -8,7 +8,7 @@ use std::{
 };
 
 use fleetbeat_actors::health::{Cause, NotRun};
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::sync::Semaphore;
 use url::Host;
 
 use super::{
@@ -56,7 +56,7 @@ impl Resolver {
         &self,
         host: &Host<String>,
         port: u16,
-        deadline: &mut Deadline,
+        deadline: &mut Deadline<'_>,
     ) -> Result<Vec<SocketAddr>, Trouble> {
         let mut addresses = match host {
             Host::Ipv4(ip) => vec![SocketAddr::new((*ip).into(), port)],
@@ -74,7 +74,7 @@ impl Resolver {
         Ok(addresses)
     }
 
-    async fn look_up(&self, name: &str, port: u16, deadline: &mut Deadline) -> Result<Vec<SocketAddr>, Trouble> {
+    async fn look_up(&self, name: &str, port: u16, deadline: &mut Deadline<'_>) -> Result<Vec<SocketAddr>, Trouble> {
         let wait = permit(&self.permits, self.timeout, NotRun::ResolverBusy);
         let permit = deadline.paused(wait).await.map_err(Trouble::NotRun)?;
         let (look_up, name) = (self.look_up.clone(), name.to_owned());
@@ -84,13 +84,10 @@ impl Resolver {
             drop(permit);
             answer
         });
-        let within = self.timeout.min(deadline.left());
-        match timeout(within, answer).await {
-            Ok(Ok(Ok(addresses))) => Ok(addresses),
-            Ok(Ok(Err(error))) => Err(not_resolved(&error)),
-            Ok(Err(_)) => Err(Trouble::NotRun(NotRun::ResolverBusy)),
-            Err(_) if deadline.left().is_zero() => Err(deadline.expired(Cause::Dns)),
-            Err(_) => Err(Trouble::Failed(Cause::Dns)),
+        match deadline.within(self.timeout, Cause::Dns, answer).await? {
+            Ok(Ok(addresses)) => Ok(addresses),
+            Ok(Err(error)) => Err(not_resolved(&error)),
+            Err(_) => Err(Trouble::NotRun(NotRun::ResolverBusy)),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fleetbeat_actors::{
+    doubt::Vigil,
     health::{CheckReport, Endpoint, Outcome},
     ports::{Poke, Session},
     target::Target,
@@ -37,24 +38,26 @@ impl HttpSession {
         session
     }
 
-    async fn run(&mut self, fresh: bool) -> CheckReport {
+    async fn run(&mut self, fresh: bool, vigil: &Vigil) -> CheckReport {
         let secure = self.api_server.is_secure() || self.others.iter().any(Line::is_secure);
         let credentials = if secure { self.shared.credentials.get(self.target.id()) } else { Lookup::None };
-        self.round(&credentials, true, fresh).await
+        self.round(&credentials, Some(vigil), fresh).await
     }
 
     /// One check over new connections with these credentials in place of the stored ones.
     pub(super) async fn prove(mut self, credential: Arc<Credential>) -> CheckReport {
-        self.round(&Lookup::Some(credential), false, true).await
+        self.round(&Lookup::Some(credential), None, true).await
     }
 
-    async fn round(&mut self, credentials: &Lookup, stored: bool, fresh: bool) -> CheckReport {
+    /// One round of probes. `vigil` is the engine's, which asks with the stored credentials; who proves others has none.
+    async fn round(&mut self, credentials: &Lookup, vigil: Option<&Vigil>, fresh: bool) -> CheckReport {
         let round = Round {
             id: self.target.id(),
             shared: &self.shared,
             cadence: self.target.cadence,
             credentials,
-            stored,
+            stored: vigil.is_some(),
+            vigil,
             fresh,
             poke: &self.poke,
         };
@@ -70,8 +73,8 @@ impl HttpSession {
 }
 
 impl Session for HttpSession {
-    fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport> {
-        self.run(fresh).boxed()
+    fn check<'a>(&'a mut self, fresh: bool, vigil: &'a Vigil) -> BoxFuture<'a, CheckReport> {
+        self.run(fresh, vigil).boxed()
     }
 
     fn retune(&mut self, target: Arc<Target>) {

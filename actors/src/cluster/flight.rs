@@ -7,12 +7,12 @@ use tokio::task::AbortHandle;
 
 use super::{ClusterMessage, Commons};
 use crate::{
-    health::{CheckReport, NotRun, Outcome, StartCheck},
+    health::{CheckReport, NotRun, StartCheck},
     ports::Session,
     target::Cadence,
 };
 
-/// How much longer than its deadlines a check may take (waiting for permits) before it is given up.
+/// How much longer than twice its deadline a check may take (waiting for permits) before it is given up.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// Dropping it gives the check up.
@@ -32,14 +32,12 @@ impl Flight {
         let commons = Arc::clone(commons);
         let mut landing = Landing { actor: Some(actor), number: check.number };
         let task = tokio::spawn(async move {
-            let mark = commons.doubt.vigil.mark();
             let limit = 2 * cadence.deadline + GRACE;
-            let report = match tokio::time::timeout(limit, session.check(check.fresh)).await {
+            let check = session.check(check.fresh, &commons.doubt.vigil);
+            let report = match tokio::time::timeout(limit, check).await {
                 Ok(report) => report,
                 Err(_) => CheckReport::not_run(NotRun::Abandoned),
             };
-            let away = commons.doubt.vigil.was_away(mark, commons.clock.now(), cadence.deadline);
-            let report = if away { doubted(report) } else { report };
             landing.land(report, Some(session));
         });
         Self { number: check.number, task: task.abort_handle() }
@@ -49,21 +47,6 @@ impl Flight {
 impl Drop for Flight {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// What remains of a report from a time in which the process was away: what passed has passed; failures say nothing.
-fn doubted(report: CheckReport) -> CheckReport {
-    let doubt = |outcome: Outcome| match outcome {
-        Outcome::Failed { .. } => Outcome::NotRun(NotRun::Stalled),
-        Outcome::Healthy { .. } | Outcome::NotRun(_) => outcome,
-    };
-    CheckReport {
-        api_server: doubt(report.api_server),
-        prometheus: report.prometheus.map(doubt),
-        tempo: report.tempo.map(doubt),
-        loki: report.loki.map(doubt),
-        ..report
     }
 }
 

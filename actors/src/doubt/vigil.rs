@@ -1,4 +1,4 @@
-//! The vigil: notices that the process itself was stopped or starved, so that verdicts of that time are thrown away.
+//! The vigil: notices that the process itself was stopped or starved, so that its checks wait for as much longer.
 
 use std::{
     sync::atomic::{AtomicU64, Ordering},
@@ -47,14 +47,13 @@ impl Vigil {
         Mark { lost_ms: self.lost_ms.load(Ordering::Relaxed) }
     }
 
-    /// Did the process miss so much time since `mark` that a failure within `deadline` may be its own fault? A tenth
-    /// of the deadline, and half a second at least. Counts a beat that is overdue right now, too: after a stop, timers
+    /// The time that the process did not get since `mark`. Counts a beat that is overdue right now, too: after a stop, timers
     /// may fire before the next beat does.
-    pub fn was_away(&self, mark: Mark, now: Instant, deadline: Duration) -> bool {
+    pub fn lost_since(&self, mark: Mark, now: Instant) -> Duration {
         let overdue = self.millis(now).saturating_sub(self.beat_ms.load(Ordering::Relaxed)).saturating_sub(beat_ms());
         let overdue = if overdue > TOLERANCE_MS { overdue } else { 0 };
         let lost = self.lost_ms.load(Ordering::Relaxed).saturating_sub(mark.lost_ms) + overdue;
-        lost >= (deadline.as_millis() as u64 / 10).max(500)
+        Duration::from_millis(lost)
     }
 
     fn millis(&self, at: Instant) -> u64 {
@@ -70,8 +69,6 @@ const fn beat_ms() -> u64 {
 mod tests {
     use super::*;
 
-    const DEADLINE: Duration = Duration::from_secs(10);
-
     fn beating(gaps_ms: &[u64]) -> (Vigil, Mark, Instant) {
         let mut now = crate::testing::instant();
         let vigil = Vigil::new(now);
@@ -86,22 +83,23 @@ mod tests {
     #[test]
     fn beats_on_time_lose_nothing() {
         let (vigil, mark, now) = beating(&[125; 200]);
-        assert!(!vigil.was_away(mark, now, DEADLINE));
+        assert_eq!(vigil.lost_since(mark, now), Duration::ZERO);
     }
 
     #[test]
     fn one_stop_is_noticed_before_and_after_the_next_beat() {
         let (vigil, mark, now) = beating(&[125, 125]);
         let back = now + Duration::from_secs(5);
-        assert!(vigil.was_away(mark, back, DEADLINE));
-        assert_eq!(vigil.beat(back), Some(Duration::from_millis(4_875)));
-        assert!(vigil.was_away(mark, back, DEADLINE));
-        assert!(!vigil.was_away(vigil.mark(), back, DEADLINE));
+        let lost = Duration::from_millis(4_875);
+        assert_eq!(vigil.lost_since(mark, back), lost);
+        assert_eq!(vigil.beat(back), Some(lost));
+        assert_eq!(vigil.lost_since(mark, back), lost);
+        assert_eq!(vigil.lost_since(vigil.mark(), back), Duration::ZERO);
     }
 
     #[test]
     fn steady_starvation_adds_up() {
         let (vigil, mark, now) = beating(&[250; 10]);
-        assert!(vigil.was_away(mark, now, DEADLINE));
+        assert_eq!(vigil.lost_since(mark, now), Duration::from_millis(1_250));
     }
 }

@@ -6,6 +6,7 @@ use dashmap::DashMap;
 use futures_util::{FutureExt, future::BoxFuture};
 
 use crate::{
+    doubt::Vigil,
     health::{Cause, CheckReport, Failure, NotRun, Outcome},
     ports::{Poke, Prober, Session},
     roll::ClusterId,
@@ -80,7 +81,7 @@ struct FakeSession {
 }
 
 impl Session for FakeSession {
-    fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport> {
+    fn check<'a>(&'a mut self, fresh: bool, _: &'a Vigil) -> BoxFuture<'a, CheckReport> {
         async move {
             let deadline = self.target.cadence.deadline;
             *self.fleet.checks.entry(self.target.id()).or_default() += 1;
