@@ -8,6 +8,7 @@ mod spokes;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use fleetbeat_loadtest::stage::stay_awake;
 
 /// Simulated spoke fleets for fleetbeat and whoever else watches clusters, and scenarios that measure it.
 #[derive(Parser)]
@@ -43,6 +44,9 @@ enum Command {
     Run(Box<run::RunArguments>),
     /// List the scenarios of the library
     Scenarios(run::ListArguments),
+    /// Keep every processor busy; started by `run` at the lowest priority
+    #[command(hide = true)]
+    StayAwake,
 }
 
 /// Runs the command given on the command line.
@@ -53,6 +57,10 @@ pub fn main() -> ExitCode {
         Command::Behaviours => behaviours::run(),
         Command::Run(arguments) => run::run(&arguments),
         Command::Scenarios(arguments) => run::list(&arguments),
+        Command::StayAwake => {
+            stay_awake();
+            Ok(())
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,6 +10,7 @@ use clap::Args;
 use fleetbeat_loadtest::report::How;
 use fleetbeat_loadtest::run::{Attached, Programs, RunOptions, run as run_scenario};
 use fleetbeat_loadtest::scenario::{LIBRARY, Scenario, find};
+use fleetbeat_loadtest::stage::can_keep_awake;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Flags of `run`.
@@ -50,6 +51,9 @@ pub struct RunArguments {
     /// Change a setting of the monitor, such as health_check.hub_interval_seconds=5
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
+    /// Let processors sleep, as they do in service: on a virtual machine times then tell how busy its host is
+    #[arg(long)]
+    let_sleep: bool,
     /// Show no bars
     #[arg(long)]
     quiet: bool,
@@ -148,6 +152,7 @@ fn options(arguments: &RunArguments) -> anyhow::Result<RunOptions> {
         minutes: arguments.minutes,
         set: arguments.settings.clone(),
         attached: programs.attach.is_some(),
+        kept_awake: !arguments.let_sleep && can_keep_awake(),
         unmeasurable: programs.attach.as_ref().map(unmeasurable).unwrap_or_default(),
         ..How::here(&scenario, own_fleetbeat)
     };

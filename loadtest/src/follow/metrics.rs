@@ -1,16 +1,21 @@
 //! Readings of `/metrics`, at a fixed pace.
 
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::Method;
-use tokio::task::spawn_blocking;
+use rustix::process::nice;
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{FirstChecks, Notes};
 use crate::clock::wall_ms;
 use crate::http::{Http, HttpError};
 use crate::scrape::Reading;
+
+/// The lowest priority that a thread can have.
+const LOWEST: i32 = 19;
 
 /// One reading; what it says of each cluster goes to the first checks.
 ///
@@ -21,9 +26,13 @@ pub async fn read_metrics(http: &Http, firsts: &FirstChecks) -> Result<Reading, 
     let (_, body) = http.collect(Method::GET, "/metrics", Bytes::new()).await?;
     let took = began.elapsed().as_secs_f64();
     let (at, firsts) = (wall_ms(), firsts.clone());
-    // 20 MB of text: read here, they would hold up the callers, whose answers are being timed.
-    let reading = spawn_blocking(move || {
-        Reading::noting(&String::from_utf8_lossy(&body.to_bytes()), at, took, |cluster, at| firsts.note(cluster, at))
+    let (read, reading) = oneshot::channel();
+    // 20 MB of text: read here, or on a thread like others, they would hold up the callers, whose answers are being timed.
+    thread::spawn(move || {
+        let _ = nice(LOWEST);
+        let text = body.to_bytes();
+        let note = |cluster: &str, at| firsts.note(cluster, at);
+        let _ = read.send(Reading::noting(&String::from_utf8_lossy(&text), at, took, note));
     });
     reading.await.map_err(|error| HttpError::Network("/metrics".to_owned(), error.to_string()))
 }

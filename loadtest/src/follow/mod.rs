@@ -19,7 +19,7 @@ pub use door::{Door, Heard, Line, hear, read_the_rest};
 pub use firsts::FirstChecks;
 pub use live::follow_live;
 pub use metrics::{follow_metrics, read_metrics};
-pub use process::{Usage, ended_by_itself, follow_process, usage_of};
+pub use process::{Processors, Usage, ended_by_itself, follow_process, usage_of};
 pub use redis::{follow_channels, follow_stream};
 
 /// What a follower has noted so far; shared with who follows.

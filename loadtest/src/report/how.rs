@@ -21,6 +21,8 @@ pub struct How {
     pub set: Vec<String>,
     /// With a fleetbeat that ran already.
     pub attached: bool,
+    /// With processors that were kept awake, so that times tell nothing of how busy the host of a virtual machine is.
+    pub kept_awake: bool,
     /// Decides the fleet, the troubles and the outages.
     pub seed: u64,
     /// How many clusters.
@@ -70,8 +72,9 @@ impl How {
             (None, true) => "a fleetbeat that ran already".to_owned(),
             (None, false) => "an unknown fleetbeat".to_owned(),
         };
+        let awake = if self.kept_awake { "kept awake" } else { "free to sleep" };
         format!(
-            "{form}{} clusters{scale}, a play of {} s{set}; {fleetbeat}, harness {}, {} cores, load {}",
+            "{form}{} clusters{scale}, a play of {} s{set}; {fleetbeat}, harness {}, {} cores, {awake}, load {}",
             self.clusters, self.play_seconds, self.harness, self.cores, self.load
         )
     }

@@ -24,8 +24,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::{WallMs, wall_ms};
 use crate::follow::{
-    Arrivals, FirstChecks, Notes, Usage, ended_by_itself, follow_channels, follow_live, follow_metrics, follow_process,
-    follow_stream, read_metrics,
+    Arrivals, FirstChecks, Notes, Processors, Usage, ended_by_itself, follow_channels, follow_live, follow_metrics,
+    follow_process, follow_stream, read_metrics,
 };
 use crate::http::Http;
 use crate::judge::{Evidence, Verdict, judge};
@@ -128,7 +128,7 @@ impl<'a> Run<'a> {
 
     async fn go(mut self) -> anyhow::Result<Report> {
         let scenario = self.scenario();
-        let mut stand = Stand::start(scenario, &self.options.programs).await?;
+        let mut stand = Stand::start(scenario, &self.options.programs, self.options.how.kept_awake).await?;
         let mut diary = Diary { up: vec![(wall_ms(), WallMs::MAX / 2)], ..Diary::default() };
         let (pid, follows_pid) = watch::channel(stand.monitor.pid());
         let outcome = tokio::select! {
@@ -298,6 +298,7 @@ impl<'a> Run<'a> {
         self.readings.push(first);
         let mut followers = JoinSet::new();
         followers.spawn(follow_metrics(http.clone(), every, self.readings.clone(), self.firsts.clone()));
+        let before = Processors::now();
         let callers = callers::start(&scenario.callers, &http, known, &self.calls);
         stand.swarm.play(&script).await?;
         let outages = plan(&scenario.outages, scenario.cycles.as_ref(), scenario.fleet.seed);
@@ -307,6 +308,8 @@ impl<'a> Run<'a> {
         );
         carried?;
         callers.finish().await;
+        let stolen = Processors::now().zip(before).map(|(now, before)| now.stolen_percent_since(before));
+        self.put("stolen_percent", stolen.unwrap_or_default());
         drop(followers);
         if let Ok(last) = read_metrics(&http, &self.firsts).await {
             self.readings.push(last);

@@ -9,7 +9,9 @@ use serde_json::Value;
 
 use crate::http::Http;
 use crate::scenario::{Database, Part, Scenario};
-use crate::stage::{Disk, Monitor, MonitorOptions, Postgres, Proxy, Redis, Running, Scratch, Swarm, SwarmOptions};
+use crate::stage::{
+    Disk, Monitor, MonitorOptions, Postgres, Proxy, Redis, Running, Scratch, Swarm, SwarmOptions, keep_awake,
+};
 
 /// Where the programs are.
 #[derive(Clone, Debug)]
@@ -45,21 +47,32 @@ pub struct Stand {
     redis: Option<Redis>,
     bus: Option<SocketAddr>,
     postgres: Option<Postgres>,
+    _awake: Option<Running>,
     _scratch: Scratch,
 }
 
 impl Stand {
-    /// Starts what the scenario needs.
+    /// Starts what the scenario needs, on processors that are kept awake if that is wished.
     ///
     /// # Errors
     /// When something cannot be started.
-    pub async fn start(scenario: &Scenario, programs: &Programs) -> anyhow::Result<Self> {
+    pub async fn start(scenario: &Scenario, programs: &Programs, awake: bool) -> anyhow::Result<Self> {
         let scratch = Scratch::new().context("cannot make a temporary directory")?;
+        let awake = if awake { Some(keep_awake(&programs.own, &scratch)?) } else { None };
         let swarm = Swarm::start(&swarm_options(scenario, programs), &scratch).await?;
         if let Some(attached) = &programs.attach {
             let http = Http::new(&attached.url).with_token(attached.token.as_deref());
             let (monitor, bus) = (Monitor::attached(http, attached.pid), attached.redis);
-            return Ok(Self { monitor, swarm, proxy: None, redis: None, bus, postgres: None, _scratch: scratch });
+            return Ok(Self {
+                monitor,
+                swarm,
+                proxy: None,
+                redis: None,
+                bus,
+                postgres: None,
+                _awake: awake,
+                _scratch: scratch,
+            });
         }
         let postgres = match scenario.monitor.database {
             Database::Postgresql => Some(Postgres::start(&scratch, Disk::Left).await?),
@@ -77,7 +90,7 @@ impl Stand {
             MonitorOptions { program: programs.fleetbeat.clone(), settings, descriptors: scenario.monitor.descriptors };
         let monitor = Monitor::start(options, &scratch).await?;
         let bus = redis.as_ref().map(Redis::address);
-        Ok(Self { monitor, swarm, proxy, redis, bus, postgres, _scratch: scratch })
+        Ok(Self { monitor, swarm, proxy, redis, bus, postgres, _awake: awake, _scratch: scratch })
     }
 
     /// Where the Redis itself listens, if there is one.

@@ -65,6 +65,7 @@ const FIGURES: &[&str] = &[
     "kept_connections_end",
     "cpu_ms_per_1000_checks",
     "cpu_percent",
+    "stolen_percent",
     "rss_mib",
     "rss_growth_mib",
     "rss_kib_per_cluster",
