@@ -191,7 +191,7 @@ impl Machine {
         match judge(report, &self.status.findings) {
             Err(reason) => {
                 effects.not_run = Some(reason);
-                let plan = if self.wants_second_look(reason) { Plan::Recheck } else { Plan::Regular };
+                let plan = self.plan_after_nothing(reason);
                 self.plan(at, plan, &mut effects);
             }
             Ok(sight) => {
@@ -210,10 +210,10 @@ impl Machine {
 
     /// A check that did not run tells nothing. Who is suspected is looked at again soon, and so, once, is who failed while the
     /// process had no time: it may well be down, and a period is long. For want of capacity nobody is.
-    fn wants_second_look(&mut self, reason: NotRun) -> bool {
+    fn plan_after_nothing(&mut self, reason: NotRun) -> Plan {
         let had_no_time = matches!(reason, NotRun::Stalled | NotRun::Abandoned);
         self.second_look = had_no_time && !self.second_look;
-        self.second_look || self.suspect_since.is_some()
+        if self.second_look || self.suspect_since.is_some() { Plan::Recheck } else { Plan::Regular }
     }
 
     /// Stamps what every check that ran tells, whatever it is weighed to.

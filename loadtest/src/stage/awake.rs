@@ -1,7 +1,8 @@
 //! Processors that do not sleep while figures are taken.
 //!
 //! A virtual processor that sleeps is given back by its host when that has time, and takes tens of milliseconds for it where hosts are
-//! busy: what is measured then is the host. So a thread of the lowest priority keeps each processor busy, and gives way to everybody.
+//! busy: what is measured then is the host. So a thread of the lowest priority keeps each processor busy, and gives way to everybody, in
+//! whichever session that runs.
 
 use std::fs;
 use std::hint::black_box;
@@ -9,6 +10,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread;
 
+use rustix::process::setsid;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use super::{Running, Scratch};
@@ -41,6 +43,10 @@ pub fn keep_awake(own: &Path, scratch: &Scratch) -> anyhow::Result<Running> {
 
 /// Keeps every processor that this process may use busy, for ever.
 pub fn stay_awake() {
+    // The kernel shares processors between sessions first: priorities hold within one only, and this one is nobody else's.
+    if setsid().is_ok() {
+        let _ = fs::write("/proc/self/autogroup", "19");
+    }
     let allowed = sched_getaffinity(None).unwrap_or_default();
     let processors = (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor));
     let threads: Vec<_> = processors
