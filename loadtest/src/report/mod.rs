@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::clock::{WallMs, wall_text};
 use crate::follow::Usage;
 use crate::judge::Verdict;
-use crate::run::{Done, RunOptions};
+use crate::run::{Call, Done, RunOptions};
 use crate::scrape::Reading;
 
 pub use how::How;
@@ -43,6 +43,8 @@ pub struct Series {
     pub usages: Vec<Usage>,
     /// Readings of `/metrics`.
     pub readings: Vec<Reading>,
+    /// Calls for one cluster, and for pages of lists.
+    pub calls: (Vec<Call>, Vec<Call>),
     /// What was harmed, and when.
     pub outages: Vec<Done>,
     /// What the judge found.

@@ -1,8 +1,12 @@
 //! Which pictures a run has.
 
+use std::collections::BTreeMap;
+
 use super::Series;
 use super::plot::{Line, Plot};
 use crate::clock::WallMs;
+use crate::judge::percentile;
+use crate::run::Call;
 use crate::scrape::{Buckets, Reading};
 
 /// Every picture there is something for, with its name.
@@ -11,6 +15,7 @@ pub fn draw(series: &Series) -> Vec<(&'static str, String)> {
         ("transitions", transitions(series)),
         ("detection", detection(series)),
         ("schedule-lag", lag(series)),
+        ("answers", answers(series)),
         ("cpu", cpu(series)),
         ("memory", memory(series)),
         ("backlog", backlog(series)),
@@ -80,6 +85,27 @@ fn lag(series: &Series) -> Plot {
     series.over_time("Schedule lag of checks", "milliseconds", vec![line("p50", of(0.5)), line("p99", of(0.99))])
 }
 
+fn answers(series: &Series) -> Plot {
+    let of = |calls: &[Call], share: f64| -> Vec<(f64, f64)> {
+        let mut seconds: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+        for call in calls {
+            seconds.entry((call.at - series.play.0).div_euclid(1_000)).or_default().push(call.seconds * 1_000.0);
+        }
+        let point = |(second, mut took): (i64, Vec<f64>)| Some((second as f64, percentile(&mut took, share)?));
+        seconds.into_iter().filter_map(point).collect()
+    };
+    let (gets, lists) = &series.calls;
+    if gets.is_empty() && lists.is_empty() {
+        return Plot::default();
+    }
+    let lines = vec![
+        line("one cluster, p50", of(gets, 0.5)),
+        line("one cluster, p99", of(gets, 0.99)),
+        line("page of a list, p99", of(lists, 0.99)),
+    ];
+    series.over_time("Answers to callers, by the second", "milliseconds", lines)
+}
+
 fn cpu(series: &Series) -> Plot {
     let usages = series.after_begin(&series.usages, |usage| usage.at);
     let used = |pair: &[&crate::follow::Usage]| {
@@ -130,10 +156,11 @@ mod tests {
             play: (0, 10_000),
             usages: (0..10).map(|second| usage(second * 1_000, second as f64 * 0.1)).collect(),
             readings: Vec::new(),
+            calls: ((0..50).map(|n| Call { at: n * 100, seconds: 0.002, status: 200 }).collect(), Vec::new()),
             outages: Vec::new(),
             verdict,
         };
         let names: Vec<&str> = draw(&series).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["transitions", "detection", "cpu", "memory"]);
+        assert_eq!(names, ["transitions", "detection", "answers", "cpu", "memory"]);
     }
 }

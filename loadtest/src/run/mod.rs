@@ -34,7 +34,7 @@ use crate::scenario::{Scenario, is_figure, plan};
 use crate::scrape::Reading;
 use crate::spokes::{ClusterType, Served, Spoke};
 
-use callers::{Call, Calls, Known};
+use callers::{Calls, Known};
 use figures::Measured;
 use listening::Listening;
 use outages::{Diary, Signs, carry_out};
@@ -42,6 +42,7 @@ use progress::Progress;
 use recovery::Nominal;
 use stand::Stand;
 
+pub use callers::Call;
 pub use outages::Done;
 pub use stand::{Attached, Programs};
 
@@ -168,13 +169,14 @@ impl<'a> Run<'a> {
         let why = format!("{error:#}{words}");
         let (usages, readings) = (self.usages.take(), self.readings.take());
         let play = (self.play_from.unwrap_or(self.began), wall_ms());
+        let mut calls = (Vec::new(), Vec::new());
         if self.play_from.is_some() {
             let measured = self.measured(stand, play, &self.still, &readings, &usages).figures(diary);
             self.figures.extend(measured);
-            self.put_calls(diary);
+            calls = self.put_calls(diary);
         }
         let outages = diary.outages.clone();
-        (Series { play, usages, readings, outages, verdict: Verdict::default() }, Some(why))
+        (Series { play, usages, readings, calls, outages, verdict: Verdict::default() }, Some(why))
     }
 
     /// From the registration of the fleet to the verdict.
@@ -209,13 +211,13 @@ impl<'a> Run<'a> {
         let (usages, readings) = (self.usages.take(), self.readings.take());
         let measured = self.measured(stand, (play_from, play_to), &self.still, &readings, &usages).figures(diary);
         self.figures.extend(measured);
-        self.put_calls(diary);
+        let calls = self.put_calls(diary);
         self.put_starts(stand, play_from, diary).await?;
         let nominal = self.nominal(stand);
         recovery::put_pace_after_outages(&mut self.figures, &diary.outages, &readings, nominal);
         let verdict = tokio::task::spawn_blocking(move || judge(&evidence)).await?;
         self.figures.extend(verdict.figures.clone());
-        Ok(Series { play: (play_from, play_to), usages, readings, outages: diary.outages.clone(), verdict })
+        Ok(Series { play: (play_from, play_to), usages, readings, calls, outages: diary.outages.clone(), verdict })
     }
 
     /// Starts everything that notes what arrives.
@@ -461,7 +463,8 @@ impl<'a> Run<'a> {
         self.put("spokes_out_of_descriptors", after.turned_away as f64);
     }
 
-    fn put_calls(&mut self, diary: &Diary) {
+    /// Returns the calls that most wait for: those of one cluster, and of lists.
+    fn put_calls(&mut self, diary: &Diary) -> (Vec<Call>, Vec<Call>) {
         let well = Call::is_well;
         let (gets, lists) = (self.calls.gets.take(), self.calls.lists.take());
         let (writes, churn) = (self.calls.writes.take(), self.calls.churn.take());
@@ -476,5 +479,6 @@ impl<'a> Run<'a> {
         for (name, calls) in [("gets", &gets), ("lists", &lists), ("writes", &writes), ("churn_calls", &churn)] {
             figures::put_rate(&mut self.figures, name, calls);
         }
+        (gets, lists)
     }
 }
