@@ -48,7 +48,7 @@ async fn main() -> anyhow::Result<()> {
         let poke = Arc::new(move || {
             counter.fetch_add(1, Ordering::Relaxed);
         });
-        let session = prober.open(Arc::new(target), poke);
+        let session = prober.open(Arc::new(target), poke, None);
         let offset = period.mul_f64(index as f64 / count as f64);
         tokio::spawn(watch(session, Instant::now() + offset, period, tally.clone()));
     }

@@ -33,17 +33,17 @@ pub type Poke = Arc<dyn Fn() + Send + Sync>;
 /// Opens sessions to clusters.
 pub trait Prober: Send + Sync + 'static {
     /// A session for one target, without touching the network yet. `poke` is called when a kept connection is
-    /// closed by the peer between checks.
-    fn open(&self, target: Arc<Target>, poke: Poke) -> Box<dyn Session>;
+    /// closed by the peer between checks. `vigil` knows what the process misses, if anybody keeps one.
+    fn open(&self, target: Arc<Target>, poke: Poke, vigil: Option<Arc<Vigil>>) -> Box<dyn Session>;
 }
 
 /// What is kept between the checks of one cluster: connections, TLS sessions. Never shared between clusters.
 pub trait Session: Send + 'static {
     /// Probes every configured endpoint concurrently, each under the target's deadline, which starts when the probe
-    /// has its permit and is put off by what `vigil` says the process missed, for as long again at most. A failure that may be
+    /// has its permit and is put off by what the vigil says the process missed, for as long again at most. A failure that may be
     /// the fault of such a time is told as [`NotRun::Stalled`](crate::health::NotRun). With `fresh`, over new connections.
     /// Always ends; never panics on anything a spoke sends.
-    fn check<'a>(&'a mut self, fresh: bool, vigil: &'a Vigil) -> BoxFuture<'a, CheckReport>;
+    fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport>;
 
     /// Follows a changed target: connections to endpoints that changed are dropped, others kept.
     fn retune(&mut self, target: Arc<Target>);

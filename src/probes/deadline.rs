@@ -161,7 +161,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_deadline_noticed_much_too_late_tells_of_a_stall() {
-        let deadline = Deadline::after(Duration::from_secs(1));
+        let mut deadline = Deadline::after(Duration::from_secs(1));
         tokio::time::advance(Duration::from_secs(30)).await;
         let late = deadline.bound(Cause::Timeout, std::future::pending::<()>()).await;
         assert_eq!(late, Err(Trouble::NotRun(NotRun::Stalled)));

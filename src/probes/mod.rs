@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use fleetbeat_actors::{
+    doubt::Vigil,
     health::{CheckReport, Endpoint},
     ports::{Poke, Prober, Session},
     roll::ClusterId,
@@ -132,14 +133,14 @@ impl HttpProber {
 }
 
 impl Prober for HttpProber {
-    fn open(&self, target: Arc<Target>, poke: Poke) -> Box<dyn Session> {
-        Box::new(session::HttpSession::new(self.shared.clone(), target, poke))
+    fn open(&self, target: Arc<Target>, poke: Poke, vigil: Option<Arc<Vigil>>) -> Box<dyn Session> {
+        Box::new(session::HttpSession::new(self.shared.clone(), target, poke, vigil))
     }
 }
 
 impl Prover for HttpProber {
     fn prove(&self, target: Arc<Target>, credential: Arc<Credential>) -> BoxFuture<'static, CheckReport> {
-        session::HttpSession::new(self.shared.clone(), target, Arc::new(|| {})).prove(credential).boxed()
+        session::HttpSession::new(self.shared.clone(), target, Arc::new(|| {}), None).prove(credential).boxed()
     }
 
     fn serving_ends(&self, id: ClusterId) -> Vec<(Endpoint, DateTime<Utc>)> {

@@ -25,39 +25,39 @@ pub(super) struct HttpSession {
     shared: Arc<Shared>,
     target: Arc<Target>,
     poke: Poke,
+    vigil: Option<Arc<Vigil>>,
     api_server: Line,
     others: Vec<Line>,
 }
 
 impl HttpSession {
-    pub(super) fn new(shared: Arc<Shared>, target: Arc<Target>, poke: Poke) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, target: Arc<Target>, poke: Poke, vigil: Option<Arc<Vigil>>) -> Self {
         let claim = shared.seats.claim(target.cadence.period);
         let api_server = Line::new(Endpoint::ApiServer, Address::of_api_server(&target), claim);
-        let mut session = Self { shared, target: target.clone(), poke, api_server, others: Vec::new() };
+        let mut session = Self { shared, target: target.clone(), poke, vigil, api_server, others: Vec::new() };
         session.retune(target);
         session
     }
 
-    async fn run(&mut self, fresh: bool, vigil: &Vigil) -> CheckReport {
+    async fn run(&mut self, fresh: bool) -> CheckReport {
         let secure = self.api_server.is_secure() || self.others.iter().any(Line::is_secure);
         let credentials = if secure { self.shared.credentials.get(self.target.id()) } else { Lookup::None };
-        self.round(&credentials, Some(vigil), fresh).await
+        self.round(&credentials, true, fresh).await
     }
 
     /// One check over new connections with these credentials in place of the stored ones.
     pub(super) async fn prove(mut self, credential: Arc<Credential>) -> CheckReport {
-        self.round(&Lookup::Some(credential), None, true).await
+        self.round(&Lookup::Some(credential), false, true).await
     }
 
-    /// One round of probes. `vigil` is the engine's, which asks with the stored credentials; who proves others has none.
-    async fn round(&mut self, credentials: &Lookup, vigil: Option<&Vigil>, fresh: bool) -> CheckReport {
+    async fn round(&mut self, credentials: &Lookup, stored: bool, fresh: bool) -> CheckReport {
         let round = Round {
             id: self.target.id(),
             shared: &self.shared,
             cadence: self.target.cadence,
             credentials,
-            stored: vigil.is_some(),
-            vigil,
+            stored,
+            vigil: self.vigil.as_deref(),
             fresh,
             poke: &self.poke,
         };
@@ -73,8 +73,8 @@ impl HttpSession {
 }
 
 impl Session for HttpSession {
-    fn check<'a>(&'a mut self, fresh: bool, vigil: &'a Vigil) -> BoxFuture<'a, CheckReport> {
-        self.run(fresh, vigil).boxed()
+    fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport> {
+        self.run(fresh).boxed()
     }
 
     fn retune(&mut self, target: Arc<Target>) {

@@ -73,7 +73,7 @@ impl Bench {
         let poke = Arc::new(move || {
             pokes.fetch_add(1, Ordering::SeqCst);
         });
-        prober.open(Arc::new(target.clone()), poke)
+        prober.open(Arc::new(target.clone()), poke, None)
     }
 
     pub fn give_token(&self, target: &Target, token: &str) {

@@ -105,7 +105,7 @@ async fn discoveries_that_take_all_their_permits_take_none_of_the_checks() {
     let held = open().await.ok().unwrap();
     assert_eq!(open().await.err(), Some(Silence::NotRun(NotRun::NoPermit)), "discovery has no more permits");
     assert_eq!((inquirer.permits_in_use().in_flight, prober.permits_in_use().in_flight), (1, 0));
-    let mut session = prober.open(Arc::clone(&target), Arc::new(|| {}));
+    let mut session = prober.open(Arc::clone(&target), Arc::new(|| {}), None);
     assert!(matches!(session.check(true).await.api_server, Outcome::Healthy { .. }));
     drop(held);
     assert!(open().await.is_ok());
@@ -119,7 +119,7 @@ async fn meet(
     inquirer: &HttpProber,
 ) -> Meeting {
     let began = tokio::time::Instant::now();
-    let mut session = prober.open(Arc::clone(&target), Arc::new(|| {}));
+    let mut session = prober.open(Arc::clone(&target), Arc::new(|| {}), None);
     let checked = async { matches!(session.check(true).await.api_server, Outcome::Healthy { .. }) };
     let discovered = async {
         let conversation = inquirer.converse(target, credential).await.ok()?;

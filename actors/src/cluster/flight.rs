@@ -33,8 +33,7 @@ impl Flight {
         let mut landing = Landing { actor: Some(actor), number: check.number };
         let task = tokio::spawn(async move {
             let limit = 2 * cadence.deadline + GRACE;
-            let check = session.check(check.fresh, &commons.doubt.vigil);
-            let report = match tokio::time::timeout(limit, check).await {
+            let report = match tokio::time::timeout(limit, session.check(check.fresh)).await {
                 Ok(report) => report,
                 Err(_) => CheckReport::not_run(NotRun::Abandoned),
             };

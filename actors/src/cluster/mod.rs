@@ -303,7 +303,7 @@ impl ClusterState {
             None => {
                 let actor = myself.clone();
                 let poke: Poke = Arc::new(move || drop(actor.cast(ClusterMessage::ConnectionClosed)));
-                self.commons.prober.open(Arc::clone(&self.target), poke)
+                self.commons.prober.open(Arc::clone(&self.target), poke, Some(Arc::clone(&self.commons.doubt.vigil)))
             }
         };
         self.probed = Arc::clone(&self.target);

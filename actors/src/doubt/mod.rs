@@ -7,7 +7,10 @@ mod evidence;
 mod survey;
 mod vigil;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -53,7 +56,7 @@ pub struct Doubt {
     rules: DoubtRules,
     has_canaries: bool,
     /// Was the process away?
-    pub vigil: Vigil,
+    pub vigil: Arc<Vigil>,
     /// What checks show as they happen.
     pub evidence: Evidence,
     finding: Mutex<Belief>,
@@ -87,7 +90,7 @@ impl Doubt {
         Self {
             rules,
             has_canaries,
-            vigil: Vigil::new(now),
+            vigil: Arc::new(Vigil::new(now)),
             evidence: Evidence::new(now),
             finding: Mutex::default(),
             wanted: Notify::new(),

@@ -68,7 +68,7 @@ impl FakeFleet {
 }
 
 impl Prober for FakeFleet {
-    fn open(&self, target: Arc<Target>, poke: Poke) -> Box<dyn Session> {
+    fn open(&self, target: Arc<Target>, poke: Poke, _: Option<Arc<Vigil>>) -> Box<dyn Session> {
         assert!(self.behaviour(target.id()) != Behaviour::PanicsInActor, "told to panic");
         self.pokes.insert(target.id(), poke);
         Box::new(FakeSession { fleet: self.clone(), target })
@@ -81,7 +81,7 @@ struct FakeSession {
 }
 
 impl Session for FakeSession {
-    fn check<'a>(&'a mut self, fresh: bool, _: &'a Vigil) -> BoxFuture<'a, CheckReport> {
+    fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport> {
         async move {
             let deadline = self.target.cadence.deadline;
             *self.fleet.checks.entry(self.target.id()).or_default() += 1;
