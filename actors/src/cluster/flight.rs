@@ -1,11 +1,11 @@
 //! A check in flight: a task that asks the session and reports back, whatever happens to it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ractor::ActorRef;
 use tokio::task::AbortHandle;
 
-use super::{ClusterMessage, Commons};
+use super::ClusterMessage;
 use crate::{
     health::{CheckReport, NotRun, StartCheck},
     ports::Session,
@@ -24,12 +24,10 @@ pub(super) struct Flight {
 impl Flight {
     pub(super) fn start(
         actor: ActorRef<ClusterMessage>,
-        commons: &Arc<Commons>,
         cadence: Cadence,
         check: StartCheck,
         mut session: Box<dyn Session>,
     ) -> Self {
-        let commons = Arc::clone(commons);
         let mut landing = Landing { actor: Some(actor), number: check.number };
         let task = tokio::spawn(async move {
             let limit = 2 * cadence.deadline + GRACE;

@@ -307,7 +307,7 @@ impl ClusterState {
             }
         };
         self.probed = Arc::clone(&self.target);
-        self.flight = Some(Flight::start(myself.clone(), &self.commons, self.target.cadence, check, session));
+        self.flight = Some(Flight::start(myself.clone(), self.target.cadence, check, session));
     }
 }
 
