@@ -36,6 +36,8 @@ impl Subscriber {
                 false => client.subscribe(*channel).await.unwrap(),
             }
         }
+        // A subscription is answered when it has been sent. What comes behind it on the same connection is when Redis has it.
+        let _: Value = client.ping(None).await.unwrap();
         Self { client, messages }
     }
 
