@@ -57,7 +57,7 @@ fn run(scenario: &str) {
     let out = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("scenarios").join(scenario);
     let mut command = Command::new(harness);
     command
-        .args(["run", scenario, "--seed", "1", "--short", "--quiet", "--fleetbeat"])
+        .args(["run", scenario, "--seed", "1", "--short", "--quiet", "--let-sleep", "--fleetbeat"])
         .arg(fleetbeat)
         .arg("--out")
         .arg(&out);
