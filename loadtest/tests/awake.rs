@@ -1,12 +1,13 @@
 //! Keeping processors awake, with the program itself.
 #![cfg(test)]
 
+use std::fs;
 use std::path::Path;
-use std::time::{Duration, Instant};
-use std::{fs, thread};
+use std::time::Duration;
 
 use fleetbeat_loadtest::follow::usage_of;
 use fleetbeat_loadtest::stage::{Scratch, can_keep_awake, keep_awake};
+use tokio::time::{Instant, sleep};
 
 /// `SCHED_IDLE`, as the kernel counts policies.
 const IDLE: &str = "5";
@@ -17,8 +18,8 @@ fn policy_of(pid: u32) -> String {
     fields.split_whitespace().nth(38).unwrap_or_default().to_owned()
 }
 
-#[test]
-fn processors_are_kept_busy_below_every_other_priority_until_nobody_needs_it() {
+#[tokio::test]
+async fn processors_are_kept_busy_below_every_other_priority_until_nobody_needs_it() {
     if !can_keep_awake() {
         eprintln!("SKIPPED: CPU time is rationed here, or there is no chrt");
         return;
@@ -29,7 +30,7 @@ fn processors_are_kept_busy_below_every_other_priority_until_nobody_needs_it() {
     let works = || usage_of(pid).is_some_and(|usage| usage.cpu_seconds > 0.2) && policy_of(pid) == IDLE;
     while !works() {
         assert!(began.elapsed() < Duration::from_secs(60), "{:?}: {}", usage_of(pid), awake.last_words());
-        thread::sleep(Duration::from_millis(50));
+        sleep(Duration::from_millis(50)).await;
     }
     drop(awake);
     assert_eq!(usage_of(pid), None);
