@@ -228,7 +228,7 @@ async fn refresh_cluster(
     let now = api.now();
     let check =
         CheckView { completed_at: now.wall, authenticated: report.authenticated, probes: ProbeView::of(&report) };
-    Ok(Json(Refreshed { cluster: ClusterView::of(&entry, now), check }).into_response())
+    Ok(as_json(&Refreshed { cluster: ClusterView::of(&entry, now), check }, CLUSTER_ROOM))
 }
 
 /// What became of the clusters of an import.
@@ -363,7 +363,7 @@ impl ApiState {
 
     /// A cluster as written: its tag is its generation.
     fn written(&self, written: &Written, status: StatusCode) -> Response {
-        let mut response = (status, Json(ClusterView::of(&written.entry, self.now()))).into_response();
+        let mut response = (status, as_json(&ClusterView::of(&written.entry, self.now()), CLUSTER_ROOM)).into_response();
         set_tag(&mut response, &format!("\"{}\"", written.entry.cluster.generation));
         if !written.unbound.is_empty() {
             let endpoints: Vec<_> = written.unbound.iter().map(|endpoint| endpoint.as_str()).collect();

@@ -21,9 +21,12 @@ const RATIONS: [&str; 2] = ["/sys/fs/cgroup/cpu.max", "/sys/fs/cgroup/cpu/cpu.cf
 /// Can processors be kept awake here? Not where CPU time is rationed, which would then be wasted, nor without the program that
 /// lowers the priority.
 pub fn can_keep_awake() -> bool {
-    let is_rationed = RATIONS.iter().filter_map(|file| fs::read_to_string(file).ok()).any(|text| is_ration(&text));
     let has_chrt = || Command::new("chrt").arg("--version").output().is_ok_and(|output| output.status.success());
-    !is_rationed && has_chrt()
+    !is_rationed() && has_chrt()
+}
+
+fn is_rationed() -> bool {
+    RATIONS.iter().filter_map(|file| fs::read_to_string(file).ok()).any(|text| is_ration(&text))
 }
 
 fn is_ration(text: &str) -> bool {
@@ -41,8 +44,11 @@ pub fn keep_awake(own: &Path, scratch: &Scratch) -> anyhow::Result<Running> {
     })
 }
 
-/// Keeps every processor that this process may use busy, for ever.
+/// Keeps every processor that this process may use busy, for ever; none where CPU time is rationed.
 pub fn stay_awake() {
+    if is_rationed() {
+        return;
+    }
     // The kernel shares processors between sessions first: priorities hold within one only, and this one is nobody else's.
     if setsid().is_ok() {
         let _ = fs::write("/proc/self/autogroup", "19");
