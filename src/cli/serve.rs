@@ -51,7 +51,7 @@ pub fn run(arguments: &ServeArguments) -> Result<(), CliError> {
     served
 }
 
-/// Half of the cores: a check costs a quarter more where two threads wake each other for it, and callers have threads of their own.
+/// Half of the cores: a check costs a sixth more where two threads wake each other for it, and callers have threads of their own.
 fn threads() -> usize {
     available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
