@@ -363,8 +363,10 @@ impl ApiState {
 
     /// A cluster as written: its tag is its generation.
     fn written(&self, written: &Written, status: StatusCode) -> Response {
-        let mut response =
-            (status, as_json(&ClusterView::of(&written.entry, self.now()), CLUSTER_ROOM)).into_response();
+        let mut response = as_json(&ClusterView::of(&written.entry, self.now()), CLUSTER_ROOM);
+        if response.status().is_success() {
+            *response.status_mut() = status;
+        }
         set_tag(&mut response, &format!("\"{}\"", written.entry.cluster.generation));
         if !written.unbound.is_empty() {
             let endpoints: Vec<_> = written.unbound.iter().map(|endpoint| endpoint.as_str()).collect();
