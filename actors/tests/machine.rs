@@ -109,6 +109,12 @@ impl World {
         effects
     }
 
+    /// Runs the check that is due next, which finds this.
+    fn check(&mut self, api_server: Outcome, prometheus: Option<bool>) {
+        self.happen(&Happening::Wake(0), Trust::Sure);
+        self.happen(&Happening::Report(api_server, prometheus), Trust::Sure);
+    }
+
     fn happen(&mut self, happening: &Happening, trust: Trust) -> Option<Effects> {
         match *happening {
             Happening::Report(api_server, prometheus) => {
@@ -214,8 +220,7 @@ proptest! {
             world.happen(happening, *trust);
         }
         for _ in 0..12 {
-            world.happen(&Happening::Wake(0), Trust::Sure);
-            world.happen(&Happening::Report(api_server, None), Trust::Sure);
+            world.check(api_server, None);
         }
         prop_assert_eq!(world.machine.status().state, expected);
     }
@@ -223,14 +228,10 @@ proptest! {
     #[test]
     fn a_restart_continues_the_streak(failures in 1..FAILURES) {
         let mut world = World::new();
-        let report = |world: &mut World, outcome| {
-            world.happen(&Happening::Wake(0), Trust::Sure);
-            world.happen(&Happening::Report(outcome, None), Trust::Sure);
-        };
         let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
-        report(&mut world, Outcome::Healthy { latency: Duration::ZERO });
+        world.check(Outcome::Healthy { latency: Duration::ZERO }, None);
         for _ in 0..failures {
-            report(&mut world, refused);
+            world.check(refused, None);
         }
         let stored = world.machine.status().clone();
         let at = Moment { now: world.now, wall: wall(world.base, world.now), beat: beat(world.base) };
@@ -238,7 +239,7 @@ proptest! {
         world.armed = Some(world.machine.first_wake());
         for round in failures..FAILURES {
             prop_assert_eq!(world.machine.status().state, State::Online, "round {}", round);
-            report(&mut world, refused);
+            world.check(refused, None);
         }
         prop_assert_eq!(world.machine.status().state, State::Offline);
     }
@@ -264,4 +265,21 @@ fn what_failed_while_the_process_had_no_time_is_looked_at_once_more_before_its_p
     for reason in [NotRun::NoPermit, NotRun::NoDescriptor] {
         assert!(miss(&mut world, reason) > late, "{reason:?}: who has no room wants fewer checks, not more");
     }
+}
+
+#[test]
+fn what_dies_while_it_is_looked_at_is_not_shown_half_alive_for_a_period() {
+    let mut world = World::new();
+    let well = Outcome::Healthy { latency: Duration::ZERO };
+    let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
+    world.check(well, Some(true));
+    world.check(well, Some(false));
+    world.check(refused, Some(false));
+    world.check(refused, Some(false));
+    assert_eq!(world.machine.status().state, State::Degraded, "all three agree on this");
+    let shown = world.now;
+    world.check(refused, Some(false));
+    world.check(refused, Some(false));
+    assert_eq!(world.machine.status().state, State::Offline, "the last three agree on this");
+    assert!(world.now - shown < Duration::from_secs(5), "{:?}", world.now - shown);
 }

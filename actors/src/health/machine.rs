@@ -257,8 +257,15 @@ impl Machine {
             Weighing::Change(state) => {
                 self.lean(sight);
                 match self.leaning.filter(|leaning| leaning.state == state) {
-                    Some(leaning) => self.conclude(at, leaning, trust, effects),
-                    None => self.begin_streak_anew(at, sight, effects),
+                    Some(leaning) => {
+                        self.conclude(at, leaning, trust, effects);
+                        // The last report said more than all of them: another change begins with it.
+                        if effects.change.is_some() && sight.state != state {
+                            self.begin_streak_with(at, sight, effects);
+                        }
+                    }
+                    // It was carried over a restart and leans to a state whose sight is not remembered.
+                    None => self.begin_streak_with(at, sight, effects),
                 }
             }
         }
@@ -271,14 +278,17 @@ impl Machine {
         }
     }
 
-    /// The streak was carried over a restart and leans to a state whose sight is not remembered.
-    fn begin_streak_anew(&mut self, at: Moment, sight: Sight, effects: &mut Effects) {
+    /// A streak of which this is the first report.
+    fn begin_streak_with(&mut self, at: Moment, sight: Sight, effects: &mut Effects) {
         threshold::forget(&mut self.status.memory);
         self.status.memory.leaning = Some(sight.state);
         let worse = sight.state > self.status.state;
         self.status.memory.worse = u8::from(worse);
         self.status.memory.better = u8::from(!worse);
         self.leaning = Some(sight);
+        if worse {
+            self.suspect_since.get_or_insert(self.started_at);
+        }
         self.plan(at, if worse { Plan::Recheck } else { Plan::Regular }, effects);
     }
 
