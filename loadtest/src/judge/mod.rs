@@ -7,7 +7,7 @@ pub mod heard;
 pub mod numbers;
 pub mod record;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 pub mod writes;
 
 use std::collections::{BTreeMap, HashMap};

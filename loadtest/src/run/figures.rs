@@ -126,19 +126,6 @@ impl Measured<'_> {
         put("ready_max_seconds", most(&diary.ready_seconds));
         put("end_max_seconds", most(&diary.end_seconds));
         put("bad_exits", Some(diary.bad_exits as f64));
-        let of_redis = diary.outages.iter().filter(|outage| outage.of == Part::Redis);
-        let drains: Vec<(f64, f64)> = of_redis.filter_map(|outage| self.drain(outage.to)).collect();
-        put("drain_max_seconds", most(&drains.iter().map(|(seconds, _)| *seconds).collect::<Vec<_>>()));
-        let rates = drains.iter().filter(|(_, waiting)| *waiting >= 100.0).map(|(seconds, waiting)| waiting / seconds);
-        put("drain_events_per_second", rates.reduce(f64::min));
-    }
-
-    /// Seconds from the end of an outage until nothing waits, and how much waited.
-    fn drain(&self, from: WallMs) -> Option<(f64, f64)> {
-        let waiting = |reading: &Reading| reading.plain.get("fleetbeat_events_waiting").copied();
-        let before = self.readings.iter().rfind(|reading| reading.at <= from).and_then(waiting).unwrap_or(0.0);
-        let empty = self.readings.iter().find(|reading| reading.at > from && waiting(reading) == Some(0.0))?;
-        Some(((empty.at - from) as f64 / 1_000.0, before))
     }
 
     /// Work within a stretch of time; a monitor started again in between begins its counters anew.
@@ -342,18 +329,13 @@ mod tests {
     }
 
     #[test]
-    fn a_backlog_is_timed_from_the_end_of_the_outage() {
+    fn the_most_events_that_waited_at_once_are_told() {
         let waiting = |at, count| Reading {
             plain: BTreeMap::from([("fleetbeat_events_waiting".to_owned(), count)]),
             ..reading(at, at as f64)
         };
-        let outage =
-            super::super::outages::Done { harm: crate::scenario::Harm::Kill, of: Part::Redis, from: 1_000, to: 4_000 };
-        let diary = Diary { outages: vec![outage], ..Diary::default() };
-        let readings = [waiting(0, 0.0), waiting(3_900, 600.0), waiting(5_000, 300.0), waiting(6_000, 0.0)];
-        let figures = figures(&readings, &[], &diary);
-        assert_eq!((figures["drain_max_seconds"], figures["drain_events_per_second"]), (2.0, 300.0));
-        assert_eq!(figures["events_waiting_max"], 600.0);
+        let readings = [waiting(0, 0.0), waiting(3_900, 600.0), waiting(5_000, 300.0)];
+        assert_eq!(figures(&readings, &[], &Diary::default())["events_waiting_max"], 600.0);
     }
 
     #[test]

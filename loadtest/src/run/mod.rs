@@ -2,6 +2,7 @@
 
 mod api;
 mod callers;
+mod drain;
 mod figures;
 mod listening;
 mod outages;
@@ -215,6 +216,7 @@ impl<'a> Run<'a> {
         self.put_starts(stand, play_from, diary).await?;
         let nominal = self.nominal(stand);
         recovery::put_pace_after_outages(&mut self.figures, &diary.outages, &readings, nominal);
+        drain::put_drains(&mut self.figures, &diary.outages, evidence.stream.as_deref().unwrap_or_default());
         let verdict = tokio::task::spawn_blocking(move || judge(&evidence)).await?;
         self.figures.extend(verdict.figures.clone());
         Ok(Series { play: (play_from, play_to), usages, readings, calls, outages: diary.outages.clone(), verdict })

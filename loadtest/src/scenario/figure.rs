@@ -86,6 +86,7 @@ const FIGURES: &[&str] = &[
     "end_max_seconds",
     "ready_max_seconds",
     "writes_again_max_seconds",
+    "published_again_max_seconds",
     "drain_max_seconds",
     "drain_events_per_second",
     "check_rate_share_after_outages",
