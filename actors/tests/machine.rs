@@ -283,3 +283,41 @@ fn what_dies_while_it_is_looked_at_is_not_shown_half_alive_for_a_period() {
     assert_eq!(world.machine.status().state, State::Offline, "the last three agree on this");
     assert!(world.now - shown < Duration::from_secs(5), "{:?}", world.now - shown);
 }
+
+#[test]
+fn a_connection_that_closes_while_a_check_is_in_flight_is_looked_at_once_more_after_it() {
+    let mut world = World::new();
+    let well = Outcome::Healthy { latency: Duration::ZERO };
+    world.check(well, Some(true));
+    world.happen(&Happening::Wake(0), Trust::Sure);
+    world.happen(&Happening::Closed, Trust::Sure);
+    world.happen(&Happening::Report(well, Some(true)), Trust::Sure);
+    assert!(world.in_flight.is_some(), "the check may have asked that endpoint before it died");
+    world.happen(&Happening::Report(well, Some(true)), Trust::Sure);
+    assert!(world.in_flight.is_none(), "once is enough");
+}
+
+#[test]
+fn endpoints_that_die_one_after_the_other_confirm_nothing_sooner_and_hide_nothing_longer_than_rechecks_take() {
+    let mut world = World::new();
+    let well = Outcome::Healthy { latency: Duration::ZERO };
+    let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
+    world.check(well, Some(true));
+    let died = world.now;
+    world.happen(&Happening::Closed, Trust::Sure);
+    world.happen(&Happening::Closed, Trust::Sure);
+    world.happen(&Happening::Report(well, Some(false)), Trust::Sure);
+    assert!(world.in_flight.is_none(), "a recheck is due soon");
+    world.happen(&Happening::Closed, Trust::Sure);
+    assert!(world.in_flight.is_none(), "a recheck is due soon");
+    while world.machine.status().state != State::Offline {
+        world.check(refused, Some(false));
+        assert!(
+            world.now - died < Duration::from_secs(12),
+            "{:?} and {:?}",
+            world.now - died,
+            world.machine.status().state
+        );
+    }
+    assert!(world.now - died >= Duration::from_secs(4), "{:?}", world.now - died);
+}

@@ -34,6 +34,8 @@ pub struct Machine {
     in_flight: Option<StartCheck>,
     /// A look that was asked for while a check was in flight.
     again: bool,
+    /// A connection was closed while a check was in flight, which may have asked that endpoint before.
+    closed: bool,
     /// Is this a second look, after one that told nothing?
     second_look: bool,
     /// When the first check of the present failing streak started.
@@ -69,6 +71,7 @@ impl Machine {
             number: 0,
             in_flight: None,
             again: false,
+            closed: false,
             second_look: false,
             suspect_since: None,
             started_at: at.now,
@@ -165,15 +168,22 @@ impl Machine {
     }
 
     fn poked(&mut self, at: Moment, reason: PokeReason, busy: bool) -> Effects {
-        if reason == PokeReason::ConnectionClosed && !self.pace.afford_poke(at.now) {
+        if reason == PokeReason::ConnectionClosed && (self.is_alert() || !self.pace.afford_poke(at.now)) {
             return Effects::default();
         }
         if busy {
-            // A check in flight sees a closed connection by itself; a request wants a look that starts after it.
-            self.again |= reason == PokeReason::Requested;
+            match reason {
+                PokeReason::Requested => self.again = true,
+                PokeReason::ConnectionClosed => self.closed = true,
+            }
             return Effects::default();
         }
         self.start(at, self.suspect_since.is_some())
+    }
+
+    /// Is a look due soon anyway, which sees whatever the end of a connection could tell? One at once would confirm a streak too soon.
+    fn is_alert(&self) -> bool {
+        self.closed || self.plan == Plan::Recheck
     }
 
     fn retuned(&mut self, at: Moment, cadence: Cadence, generation: i64, recheck: bool) -> Effects {
@@ -200,8 +210,9 @@ impl Machine {
                 self.weigh(at, sight, trust, &mut effects);
             }
         }
-        if std::mem::take(&mut self.again) {
-            let again = self.start(at, false);
+        let closed = std::mem::take(&mut self.closed) && self.plan == Plan::Regular;
+        if std::mem::take(&mut self.again) || closed {
+            let again = self.start(at, self.suspect_since.is_some());
             effects.start = again.start;
             effects.wake_at = None;
         }
