@@ -118,11 +118,7 @@ impl Line {
 
     /// Keeps the connection for the next question, where it may be kept.
     fn replied(&mut self, wire: Wire, answer: &Answer, body: Zeroizing<Vec<u8>>) -> Reply {
-        if !answer.reusable || !wire.may_be_kept() {
-            wire.part();
-        } else {
-            self.kept = Some(wire.rest());
-        }
+        self.kept = wire.after(answer);
         Reply { status: answer.status, overflows: answer.overflows, body }
     }
 }

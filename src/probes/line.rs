@@ -314,11 +314,7 @@ impl Line {
     /// Keeps the connection where it may be kept, and tells how long the answer took.
     fn keep(&mut self, wire: Wire, answer: Answer, began: Instant, fresh: bool) -> Timed {
         let latency = began.elapsed();
-        if !answer.reusable || !wire.may_be_kept() {
-            wire.part();
-        } else {
-            self.kept = Some(wire.rest());
-        }
+        self.kept = wire.after(&answer);
         Timed { answer, latency, fresh }
     }
 }

@@ -54,7 +54,7 @@ pub(super) struct Wire {
     /// Its place among the connections to clusters.
     place: Option<Place>,
     lineage: Arc<Lineage>,
-    /// Called once if the peer closes the connection while it rests.
+    /// Called once if the peer closes the connection while it rests, or with an answer that was to keep it open.
     poke: Poke,
     /// Answers so far.
     served: u32,
@@ -69,6 +69,8 @@ pub(super) struct Answer {
     pub(super) overflows: bool,
     /// Can the connection serve another request?
     pub(super) reusable: bool,
+    /// Did the peer close the connection with this answer, which was to keep it open?
+    broken_off: bool,
     /// When a server that has too much to do wants to be asked again.
     pub(super) later: Option<Later>,
 }
@@ -131,9 +133,13 @@ impl Wire {
         Self { stream, place, lineage, poke, served: 0, guard: None }
     }
 
-    /// May it be kept after an answer?
-    pub(super) fn may_be_kept(&self) -> bool {
-        self.place.as_ref().is_some_and(Place::may_be_kept)
+    /// What is left of it after an answer: a wire at rest, where it can serve another request and may be kept.
+    pub(super) fn after(self, answer: &Answer) -> Option<Self> {
+        if answer.reusable && self.place.as_ref().is_some_and(Place::may_be_kept) {
+            return Some(self.rest());
+        }
+        self.part();
+        None
     }
 
     /// Its line is now checked every `period`.
@@ -186,7 +192,11 @@ impl Wire {
         keep: &mut (dyn FnMut(&[u8]) + Send),
     ) -> Result<(Answer, Self), Trouble> {
         let (answer, stream) = exchange(self.stream, request, options, keep).await?;
-        Ok((answer, Self { stream, served: self.served + 1, ..self }))
+        let wire = Self { stream, served: self.served + 1, ..self };
+        if answer.broken_off && wire.lineage.wants_look(wire.served) {
+            (wire.poke)();
+        }
+        Ok((answer, wire))
     }
 }
 
@@ -213,7 +223,7 @@ async fn exchange(
             Err(Trouble::Failed(Cause::TooLarge)) => true,
             drained => drained.map(|()| false)?,
         };
-        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows, later })
+        Ok(Answer { status, overflows, reusable: keeps_alive && !overflows, broken_off: false, later })
     });
     let mut ended = false;
     let mut answer = loop {
@@ -227,6 +237,7 @@ async fn exchange(
     // Without a sender, a connection at the end of its answer ends where it stands.
     let rests = poll_fn(|cx| Poll::Ready(connection.poll_without_shutdown(cx).is_ready())).await;
     let parts = connection.into_parts();
+    answer.broken_off = answer.reusable && ended;
     answer.reusable &= !ended && rests && parts.read_buf.is_empty();
     Ok((answer, parts.io.into_inner().stream))
 }

@@ -105,6 +105,18 @@ async fn a_server_that_closes_after_every_answer_without_a_word_causes_no_storm(
 }
 
 #[tokio::test]
+async fn a_connection_that_ends_with_an_answer_that_promised_to_keep_it_pokes_once() {
+    let bench = Bench::new();
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let spoke = Spoke::start(&bench.authority, Serving::Corked, |_| Act::SayAndClose(answer.to_owned()));
+    let mut session = bench.session(&bench.target(&spoke.https()));
+    for round in 1..=5 {
+        assert_eq!(cause(session.check(false).await.api_server), None);
+        assert_eq!((spoke.connections(), bench.pokes()), (round, 1), "told before the check ends");
+    }
+}
+
+#[tokio::test]
 async fn retuning_drops_the_connections_that_changed_and_keeps_the_others() {
     let bench = Bench::new();
     let start = || Spoke::start(&bench.authority, Serving::Good, |_| Act::status(200));

@@ -61,6 +61,8 @@ pub enum Serving {
     Silent,
     /// Accepts and closes at once.
     Resetting,
+    /// As good, but what it says comes only when it closes, together with its end.
+    Corked,
 }
 
 /// A running spoke. Ends with the test's process.
@@ -193,11 +195,13 @@ impl Shared {
             Serving::Plain => self.talk(stream).await,
             Serving::Silent => std::future::pending().await,
             Serving::Resetting => {}
-            Serving::Good | Serving::Expired | Serving::WrongName => {
+            Serving::Good | Serving::Expired | Serving::WrongName | Serving::Corked => {
                 let Ok(stream) = self.acceptor.accept(stream).await else { return };
                 if stream.get_ref().1.handshake_kind() == Some(rustls::HandshakeKind::Resumed) {
                     self.resumed.fetch_add(1, Ordering::SeqCst);
                 }
+                let corked = self.serving == Serving::Corked;
+                socket2::SockRef::from(stream.get_ref().0).set_tcp_cork(corked).unwrap();
                 self.talk(stream).await;
             }
         }
