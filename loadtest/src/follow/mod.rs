@@ -1,9 +1,10 @@
-//! Followers of a monitor: its live stream, its Redis stream and channels, its metrics, its process. They note what
-//! arrives and when; they judge nothing.
+//! Followers of a monitor: its live stream, its Redis stream and channels, its metrics, its process; and of the machine. They
+//! note what arrives and when; they judge nothing.
 
 mod door;
 mod firsts;
 mod live;
+mod machine;
 mod metrics;
 mod process;
 mod redis;
@@ -18,8 +19,9 @@ use crate::judge::{Received, Record};
 pub use door::{Door, Heard, Line, hear, read_the_rest};
 pub use firsts::FirstChecks;
 pub use live::follow_live;
+pub use machine::MachineWatch;
 pub use metrics::{follow_metrics, read_metrics};
-pub use process::{Processors, Usage, ended_by_itself, follow_process, usage_of};
+pub use process::{Usage, ended_by_itself, follow_process, usage_of};
 pub use redis::{follow_channels, follow_stream};
 
 /// What a follower has noted so far; shared with who follows.

@@ -54,30 +54,6 @@ pub fn usage_of(pid: u32) -> Option<Usage> {
     })
 }
 
-/// Time of all processors since this machine started, in ticks.
-#[derive(Clone, Copy, Debug)]
-pub struct Processors {
-    all: u64,
-    stolen: u64,
-}
-
-impl Processors {
-    /// As it is now; nothing where the kernel does not tell.
-    pub fn now() -> Option<Self> {
-        let stat = fs::read_to_string("/proc/stat").ok()?;
-        let ticks: Vec<u64> =
-            stat.lines().next()?.split_whitespace().skip(1).map_while(|tick| tick.parse().ok()).collect();
-        // The last two are part of the first two.
-        Some(Self { all: ticks.iter().take(8).sum(), stolen: *ticks.get(7)? })
-    }
-
-    /// How much of the time since then the host of a virtual machine gave to others, in per cent.
-    pub fn stolen_percent_since(self, before: Self) -> f64 {
-        let all = self.all.saturating_sub(before.all).max(1);
-        100.0 * self.stolen.saturating_sub(before.stolen) as f64 / all as f64
-    }
-}
-
 /// Looks every second, for ever, at whichever process the channel names.
 pub async fn follow_process(pid: watch::Receiver<Option<u32>>, notes: Notes<Usage>) {
     let mut beat = interval(Duration::from_secs(1));
@@ -121,14 +97,6 @@ mod tests {
         assert!(timeout(moment, &mut ended).await.is_err());
         pid.send_replace(Some(u32::MAX));
         assert!(timeout(Duration::from_secs(30), &mut ended).await.is_ok());
-    }
-
-    #[test]
-    fn what_the_host_took_is_a_share_of_all_time() {
-        let before = Processors { all: 1_000, stolen: 50 };
-        assert_eq!(Processors { all: 1_400, stolen: 150 }.stolen_percent_since(before), 25.0);
-        let now = Processors::now().unwrap();
-        assert!(now.all > now.stolen && now.stolen_percent_since(now) == 0.0, "{now:?}");
     }
 
     #[test]

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::clock::{WallMs, wall_ms};
 use crate::follow::{
-    Arrivals, FirstChecks, Notes, Processors, Usage, ended_by_itself, follow_channels, follow_live, follow_metrics,
+    Arrivals, FirstChecks, MachineWatch, Notes, Usage, ended_by_itself, follow_channels, follow_live, follow_metrics,
     follow_process, follow_stream, read_metrics,
 };
 use crate::http::Http;
@@ -302,7 +302,7 @@ impl<'a> Run<'a> {
         self.readings.push(first);
         let mut followers = JoinSet::new();
         followers.spawn(follow_metrics(http.clone(), every, self.readings.clone(), self.firsts.clone()));
-        let before = Processors::now();
+        let machine = MachineWatch::begin();
         let callers = callers::start(&scenario.callers, &http, known, &self.calls);
         stand.swarm.play(&script).await?;
         let outages = plan(&scenario.outages, scenario.cycles.as_ref(), scenario.fleet.seed);
@@ -312,8 +312,9 @@ impl<'a> Run<'a> {
         );
         carried?;
         callers.finish().await;
-        let stolen = Processors::now().zip(before).map(|(now, before)| now.stolen_percent_since(before));
-        self.put("stolen_percent", stolen.unwrap_or_default());
+        let given = machine.given();
+        self.put("stolen_percent", given.stolen_percent);
+        self.put("stood_still_max_seconds", given.stood_still_max.as_secs_f64());
         drop(followers);
         if let Ok(last) = read_metrics(&http, &self.firsts).await {
             self.readings.push(last);

@@ -66,6 +66,7 @@ const FIGURES: &[&str] = &[
     "cpu_ms_per_1000_checks",
     "cpu_percent",
     "stolen_percent",
+    "stood_still_max_seconds",
     "rss_mib",
     "rss_growth_mib",
     "rss_kib_per_cluster",
