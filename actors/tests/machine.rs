@@ -18,7 +18,7 @@ use proptest::prelude::*;
 #[derive(Clone, Debug)]
 enum Happening {
     /// The check in flight comes back with this, if one is in flight.
-    Report(Outcome, Option<bool>),
+    Report(Outcome, Option<Outcome>),
     /// A report of an older check arrives.
     LateReport(Outcome),
     /// The timer fires, if it is armed: at its time, or this much late.
@@ -46,7 +46,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 
 fn happening() -> impl Strategy<Value = Happening> {
     prop_oneof![
-        8 => (outcome(), prop::option::of(any::<bool>())).prop_map(|(outcome, prometheus)| Happening::Report(outcome, prometheus)),
+        8 => (outcome(), prop::option::of(outcome())).prop_map(|(outcome, prometheus)| Happening::Report(outcome, prometheus)),
         1 => outcome().prop_map(Happening::LateReport),
         8 => prop_oneof![9 => 0..50_u64, 1 => 0..400_000_u64].prop_map(Happening::Wake),
         1 => Just(Happening::Closed),
@@ -72,6 +72,11 @@ struct World {
 }
 
 const FAILURES: u8 = 3;
+const SOON: Duration = Duration::from_secs(3);
+const LATE: Duration = Duration::from_secs(20);
+const WELL: Outcome = Outcome::Healthy { latency: Duration::ZERO };
+const REFUSED: Outcome = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
+const STALLED: Outcome = Outcome::NotRun(NotRun::Stalled);
 
 fn cadence(period: u64) -> Cadence {
     Cadence {
@@ -109,8 +114,13 @@ impl World {
         effects
     }
 
+    /// How long until the next check.
+    fn until_next(&self) -> Duration {
+        self.armed.expect("another is due") - self.now
+    }
+
     /// Runs the check that is due next, which finds this.
-    fn check(&mut self, api_server: Outcome, prometheus: Option<bool>) {
+    fn check(&mut self, api_server: Outcome, prometheus: Option<Outcome>) {
         self.happen(&Happening::Wake(0), Trust::Sure);
         self.happen(&Happening::Report(api_server, prometheus), Trust::Sure);
     }
@@ -120,10 +130,6 @@ impl World {
             Happening::Report(api_server, prometheus) => {
                 let number = self.in_flight.take()?;
                 self.now += Duration::from_millis(10);
-                let prometheus = prometheus.map(|passes| match passes {
-                    true => Outcome::Healthy { latency: Duration::from_millis(1) },
-                    false => Outcome::failed(Failure::of(Cause::Refused), Duration::from_millis(1)),
-                });
                 let report =
                     CheckReport { api_server, prometheus, tempo: None, loki: None, authenticated: true, fresh: false };
                 match api_server {
@@ -209,10 +215,11 @@ proptest! {
     #[test]
     fn a_cluster_that_stays_as_it_is_ends_in_the_state_it_deserves(
         story in prop::collection::vec((happening(), trust()), 0..60),
-        (api_server, expected) in prop_oneof![
-            Just((Outcome::Healthy { latency: Duration::ZERO }, State::Online)),
-            Just((Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO), State::Offline)),
-            Just((Outcome::failed(Failure::status(Cause::Forbidden, 403), Duration::ZERO), State::Degraded)),
+        (api_server, prometheus, expected) in prop_oneof![
+            Just((WELL, Some(WELL), State::Online)),
+            Just((REFUSED, Some(WELL), State::Offline)),
+            Just((WELL, Some(REFUSED), State::Degraded)),
+            Just((Outcome::failed(Failure::status(Cause::Forbidden, 403), Duration::ZERO), None, State::Degraded)),
         ],
     ) {
         let mut world = World::new();
@@ -220,7 +227,7 @@ proptest! {
             world.happen(happening, *trust);
         }
         for _ in 0..12 {
-            world.check(api_server, None);
+            world.check(api_server, prometheus);
         }
         prop_assert_eq!(world.machine.status().state, expected);
     }
@@ -228,10 +235,9 @@ proptest! {
     #[test]
     fn a_restart_continues_the_streak(failures in 1..FAILURES) {
         let mut world = World::new();
-        let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
-        world.check(Outcome::Healthy { latency: Duration::ZERO }, None);
+        world.check(WELL, None);
         for _ in 0..failures {
-            world.check(refused, None);
+            world.check(REFUSED, None);
         }
         let stored = world.machine.status().clone();
         let at = Moment { now: world.now, wall: wall(world.base, world.now), beat: beat(world.base) };
@@ -239,7 +245,7 @@ proptest! {
         world.armed = Some(world.machine.first_wake());
         for round in failures..FAILURES {
             prop_assert_eq!(world.machine.status().state, State::Online, "round {}", round);
-            world.check(refused, None);
+            world.check(REFUSED, None);
         }
         prop_assert_eq!(world.machine.status().state, State::Offline);
     }
@@ -252,34 +258,79 @@ fn miss(world: &mut World, reason: NotRun) -> Duration {
     let report = CheckReport::not_run(reason);
     world.step(Input::Reported { number: check.number, report: &report, trust: Trust::Sure });
     world.in_flight = None;
-    world.armed.expect("another is due") - world.now
+    world.until_next()
 }
 
 #[test]
 fn what_failed_while_the_process_had_no_time_is_looked_at_once_more_before_its_period_is_over() {
-    let (mut world, soon, late) = (World::new(), Duration::from_secs(3), Duration::from_secs(20));
+    let mut world = World::new();
     for reason in [NotRun::Stalled, NotRun::Abandoned] {
-        assert!(miss(&mut world, reason) < soon, "{reason:?}");
-        assert!(miss(&mut world, reason) > late, "{reason:?}: once is enough");
+        assert!(miss(&mut world, reason) < SOON, "{reason:?}");
+        assert!(miss(&mut world, reason) > LATE, "{reason:?}: once is enough");
     }
     for reason in [NotRun::NoPermit, NotRun::NoDescriptor] {
-        assert!(miss(&mut world, reason) > late, "{reason:?}: who has no room wants fewer checks, not more");
+        assert!(miss(&mut world, reason) > LATE, "{reason:?}: who has no room wants fewer checks, not more");
     }
+}
+
+#[test]
+fn an_endpoint_that_could_not_be_asked_for_want_of_time_is_asked_once_more_before_the_period_is_over() {
+    let mut world = World::new();
+    world.check(WELL, Some(WELL));
+    world.check(WELL, Some(STALLED));
+    assert!(world.until_next() < SOON);
+    world.check(WELL, Some(STALLED));
+    assert!(world.until_next() > LATE, "once is enough");
+    world.check(WELL, Some(Outcome::NotRun(NotRun::NoPermit)));
+    assert!(world.until_next() > LATE, "who has no room wants fewer checks, not more");
+}
+
+#[test]
+fn a_look_in_which_the_failing_endpoint_could_not_be_asked_neither_confirms_nor_clears_it() {
+    let mut world = World::new();
+    world.check(WELL, Some(WELL));
+    let died = world.now;
+    for _ in 1..FAILURES {
+        world.check(WELL, Some(REFUSED));
+        world.check(WELL, Some(STALLED));
+        assert_eq!(world.machine.status().state, State::Online);
+        assert!(world.until_next() < SOON);
+    }
+    world.check(WELL, Some(REFUSED));
+    assert_eq!(world.machine.status().state, State::Degraded);
+    assert!(world.now - died < Duration::from_secs(30 + 2 * 5), "a period and rechecks: {:?}", world.now - died);
+}
+
+#[test]
+fn an_api_server_that_answers_is_cleared_whatever_could_not_be_asked() {
+    let mut world = World::new();
+    world.check(WELL, Some(WELL));
+    for _ in 0..4 {
+        for _ in 1..FAILURES {
+            world.check(REFUSED, Some(WELL));
+        }
+        world.check(WELL, Some(STALLED));
+        assert_eq!((world.machine.status().state, world.machine.status().memory.worse), (State::Online, 0));
+    }
+    for _ in 1..FAILURES {
+        world.check(REFUSED, Some(REFUSED));
+    }
+    world.check(WELL, Some(STALLED));
+    world.check(REFUSED, Some(REFUSED));
+    assert_ne!(world.machine.status().state, State::Offline, "it answered in between");
 }
 
 #[test]
 fn what_dies_while_it_is_looked_at_is_not_shown_half_alive_for_a_period() {
     let mut world = World::new();
-    let well = Outcome::Healthy { latency: Duration::ZERO };
-    let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
-    world.check(well, Some(true));
-    world.check(well, Some(false));
-    world.check(refused, Some(false));
-    world.check(refused, Some(false));
+    world.check(WELL, Some(WELL));
+    world.check(WELL, Some(REFUSED));
+    world.check(REFUSED, Some(REFUSED));
+    world.check(REFUSED, Some(REFUSED));
     assert_eq!(world.machine.status().state, State::Degraded, "all three agree on this");
     let shown = world.now;
-    world.check(refused, Some(false));
-    world.check(refused, Some(false));
+    world.check(REFUSED, Some(REFUSED));
+    world.check(REFUSED, Some(REFUSED));
     assert_eq!(world.machine.status().state, State::Offline, "the last three agree on this");
     assert!(world.now - shown < Duration::from_secs(5), "{:?}", world.now - shown);
 }
@@ -287,31 +338,28 @@ fn what_dies_while_it_is_looked_at_is_not_shown_half_alive_for_a_period() {
 #[test]
 fn a_connection_that_closes_while_a_check_is_in_flight_is_looked_at_once_more_after_it() {
     let mut world = World::new();
-    let well = Outcome::Healthy { latency: Duration::ZERO };
-    world.check(well, Some(true));
+    world.check(WELL, Some(WELL));
     world.happen(&Happening::Wake(0), Trust::Sure);
     world.happen(&Happening::Closed, Trust::Sure);
-    world.happen(&Happening::Report(well, Some(true)), Trust::Sure);
+    world.happen(&Happening::Report(WELL, Some(WELL)), Trust::Sure);
     assert!(world.in_flight.is_some(), "the check may have asked that endpoint before it died");
-    world.happen(&Happening::Report(well, Some(true)), Trust::Sure);
+    world.happen(&Happening::Report(WELL, Some(WELL)), Trust::Sure);
     assert!(world.in_flight.is_none(), "once is enough");
 }
 
 #[test]
 fn endpoints_that_die_one_after_the_other_confirm_nothing_sooner_and_hide_nothing_longer_than_rechecks_take() {
     let mut world = World::new();
-    let well = Outcome::Healthy { latency: Duration::ZERO };
-    let refused = Outcome::failed(Failure::of(Cause::Refused), Duration::ZERO);
-    world.check(well, Some(true));
+    world.check(WELL, Some(WELL));
     let died = world.now;
     world.happen(&Happening::Closed, Trust::Sure);
     world.happen(&Happening::Closed, Trust::Sure);
-    world.happen(&Happening::Report(well, Some(false)), Trust::Sure);
+    world.happen(&Happening::Report(WELL, Some(REFUSED)), Trust::Sure);
     assert!(world.in_flight.is_none(), "a recheck is due soon");
     world.happen(&Happening::Closed, Trust::Sure);
     assert!(world.in_flight.is_none(), "a recheck is due soon");
     while world.machine.status().state != State::Offline {
-        world.check(refused, Some(false));
+        world.check(REFUSED, Some(REFUSED));
         assert!(
             world.now - died < Duration::from_secs(12),
             "{:?} and {:?}",

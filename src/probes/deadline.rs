@@ -3,7 +3,7 @@
 use std::{future::Future, pin::pin, time::Duration};
 
 use fleetbeat_actors::{
-    doubt::{Mark, Vigil},
+    doubt::{Mark, PATIENCE, Vigil},
     health::{Cause, NotRun},
 };
 use tokio::{
@@ -42,7 +42,7 @@ impl<'a> Deadline<'a> {
         Self::watched(span, None)
     }
 
-    /// One that is put off by what the process misses, for as long again at most.
+    /// One that is put off by what the process misses, for [`PATIENCE`] times its span at most.
     pub(super) fn watched(span: Duration, vigil: Option<&'a Vigil>) -> Self {
         let watched = vigil.map(|vigil| Watched { vigil, mark: vigil.mark(), given: Duration::ZERO });
         Self { at: Instant::now() + span, span, watched }
@@ -87,12 +87,11 @@ impl<'a> Deadline<'a> {
         }
     }
 
-    /// Puts the deadline off by what was missed since it was last put off, as long as more than half of the time was the
-    /// process's own.
+    /// Puts the deadline off by what was missed since it was last put off, as long as its patience lasts.
     fn put_off(&mut self) -> Option<Duration> {
         let missed = self.missed();
         let watched = self.watched.as_mut()?;
-        if missed < NEGLIGIBLE || watched.given + missed > self.span {
+        if missed < NEGLIGIBLE || watched.given + missed > PATIENCE * self.span {
             return None;
         }
         watched.given += missed;
@@ -107,15 +106,19 @@ impl<'a> Deadline<'a> {
         })
     }
 
-    /// What `trouble` is worth: a failure says nothing when the process missed so much time that it may be its own fault, a
-    /// tenth of the deadline and half a second at least.
+    /// What `trouble` is worth: a failure that want of time can cause says nothing when the process missed so much that it may
+    /// be its own fault, a tenth of the deadline and half a second at least.
     pub(super) fn weigh(&self, trouble: Trouble) -> Trouble {
         match trouble {
-            Trouble::Failed(_) if self.missed() >= (self.span / 10).max(Duration::from_millis(500)) => {
+            Trouble::Failed(cause) if cause.is_want_of_time() && self.missed() >= self.much() => {
                 Trouble::NotRun(NotRun::Stalled)
             }
             trouble => trouble,
         }
+    }
+
+    fn much(&self) -> Duration {
+        (self.span / 10).max(Duration::from_millis(500))
     }
 
     /// Runs `wait`, in which the monitor is waiting for itself, with the clock stopped.
@@ -206,10 +209,17 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_process_that_misses_more_than_it_gets_believes_nothing() {
+    async fn a_process_that_steadily_misses_half_believes_what_it_saw() {
+        let (waited, trouble) = hanging(&vigil(2 * BEAT)).await;
+        assert_eq!(trouble, Trouble::Failed(Cause::Timeout));
+        assert!((19..=22).contains(&waited.as_secs()), "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_misses_three_quarters_believes_nothing() {
         let (waited, trouble) = hanging(&vigil(4 * BEAT)).await;
         assert_eq!(trouble, Trouble::NotRun(NotRun::Stalled));
-        assert!(waited <= Duration::from_secs(20), "{waited:?}");
+        assert!(waited <= Duration::from_secs(30), "{waited:?}");
     }
 
     #[tokio::test(start_paused = true)]
@@ -221,13 +231,14 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_quick_failure_after_a_stop_says_nothing() {
+    async fn a_quick_failure_after_a_stop_says_nothing_unless_no_want_of_time_can_cause_it() {
         let vigil = Vigil::new(Instant::now().into_std());
         let deadline = Deadline::watched(Duration::from_secs(10), Some(&vigil));
         tokio::time::advance(Duration::from_secs(2)).await;
-        let refused = Trouble::Failed(Cause::Refused);
-        assert_eq!(deadline.weigh(refused), Trouble::NotRun(NotRun::Stalled));
-        assert_eq!(Deadline::watched(Duration::from_secs(60), Some(&vigil)).weigh(refused), refused);
+        let [broken_off, refused] = [Cause::Protocol, Cause::Refused].map(Trouble::Failed);
+        assert_eq!(deadline.weigh(broken_off), Trouble::NotRun(NotRun::Stalled));
+        assert_eq!(Deadline::watched(Duration::from_secs(60), Some(&vigil)).weigh(broken_off), broken_off);
+        assert_eq!(deadline.weigh(refused), refused);
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,12 +7,13 @@ use tokio::task::AbortHandle;
 
 use super::ClusterMessage;
 use crate::{
+    doubt::PATIENCE,
     health::{CheckReport, NotRun, StartCheck},
     ports::Session,
     target::Cadence,
 };
 
-/// How much longer than twice its deadline a check may take (waiting for permits) before it is given up.
+/// How much longer than its deadline, put off as far as it can be, a check may take (waiting for permits) before it is given up.
 const GRACE: Duration = Duration::from_secs(60);
 
 /// Dropping it gives the check up.
@@ -30,7 +31,7 @@ impl Flight {
     ) -> Self {
         let mut landing = Landing { actor: Some(actor), number: check.number };
         let task = tokio::spawn(async move {
-            let limit = 2 * cadence.deadline + GRACE;
+            let limit = (1 + PATIENCE) * cadence.deadline + GRACE;
             let report = match tokio::time::timeout(limit, session.check(check.fresh)).await {
                 Ok(report) => report,
                 Err(_) => CheckReport::not_run(NotRun::Abandoned),

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use crate::health::Trust;
 pub use evidence::Evidence;
 pub use survey::{FIRST_WAVE, Survey, Verdict};
-pub use vigil::{BEAT, Mark, Vigil};
+pub use vigil::{BEAT, Mark, PATIENCE, Vigil};
 
 /// When the monitor doubts itself.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -8,6 +8,10 @@ use std::{
 /// Time between two beats: half of what else happens regularly, so that the processor wakes for both at once.
 pub const BEAT: Duration = Duration::from_millis(125);
 
+/// How many times its own span the deadline of a check is put off at most. A deadline is a third of a period by default: no check
+/// runs into the next one.
+pub const PATIENCE: u32 = 2;
+
 /// Lateness of a beat that is not worth noticing.
 const TOLERANCE_MS: u64 = 50;
 

@@ -56,6 +56,23 @@ impl Cause {
         }
     }
 
+    /// Could the monitor's own want of time, rather than the cluster, be to blame? A deadline passes unseen, and a peer gives up
+    /// on a client that is away.
+    pub const fn is_want_of_time(self) -> bool {
+        match self {
+            Self::Dns | Self::ConnectTimeout | Self::Timeout | Self::Tls | Self::Protocol => true,
+            Self::Refused
+            | Self::CertificateExpired
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::Throttled
+            | Self::HttpStatus
+            | Self::TooLarge
+            | Self::Blocked
+            | Self::Credentials => false,
+        }
+    }
+
     /// The public sentence of the cause. Never contains anything a spoke said.
     pub const fn sentence(self) -> &'static str {
         match self {

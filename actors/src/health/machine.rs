@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Instant};
 use chrono::{DateTime, Utc};
 
 use super::{
-    CheckReport, Endpoint, Evidence, NotRun, Sight, State, Status, judge,
+    CheckReport, Endpoint, Evidence, NotRun, Outcome, Sight, State, Status, judge,
     pace::Pace,
     step::{Change, Effects, Input, Moment, PokeReason, StartCheck, Trust},
     threshold::{self, Weighing},
@@ -205,9 +205,18 @@ impl Machine {
                 self.plan(at, plan, &mut effects);
             }
             Ok(sight) => {
-                self.second_look = false;
                 self.stamp(at, &sight, &mut effects);
-                self.weigh(at, sight, trust, &mut effects);
+                if self.leaves_suspicion(report, &sight) {
+                    // The API server answered, whatever it did before.
+                    self.status.memory.leaning = Some(State::Degraded);
+                } else {
+                    self.weigh(at, sight, trust, &mut effects);
+                }
+                let plan = report.left_out().map(|reason| self.plan_after_nothing(reason));
+                self.second_look &= plan.is_some();
+                if plan == Some(Plan::Recheck) && self.plan == Plan::Regular {
+                    self.plan(at, Plan::Recheck, &mut effects);
+                }
             }
         }
         let closed = std::mem::take(&mut self.closed) && self.plan == Plan::Regular;
@@ -219,8 +228,20 @@ impl Machine {
         effects
     }
 
-    /// A check that did not run tells nothing. Who is suspected is looked at again soon, and so, once, is who failed while the
-    /// process had no time: it may well be down, and a period is long. For want of capacity nobody is.
+    /// Is nothing amiss in this report only because an endpoint was not asked that failed before in this streak? Then it neither
+    /// confirms the streak nor ends it.
+    fn leaves_suspicion(&self, report: &CheckReport, sight: &Sight) -> bool {
+        if self.status.memory.worse == 0 || (self.status.state, sight.state) != (State::Online, State::Online) {
+            return false;
+        }
+        let failed = |leaning: Sight, endpoint| leaning.findings.of(endpoint).is_some_and(|finding| !finding.healthy);
+        let suspected = |endpoint| self.leaning.is_none_or(|leaning| failed(leaning, endpoint));
+        let not_asked = |endpoint| matches!(report.outcome(endpoint), Some(Outcome::NotRun(_)));
+        Endpoint::ALL.into_iter().any(|endpoint| not_asked(endpoint) && suspected(endpoint))
+    }
+
+    /// What did not run tells nothing. Who is suspected is looked at again soon, and so, once, is who failed while the process had
+    /// no time: it may well be down, and a period is long. For want of capacity nobody is.
     fn plan_after_nothing(&mut self, reason: NotRun) -> Plan {
         let had_no_time = matches!(reason, NotRun::Stalled | NotRun::Abandoned);
         self.second_look = had_no_time && !self.second_look;

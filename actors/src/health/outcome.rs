@@ -101,6 +101,14 @@ impl CheckReport {
         }
     }
 
+    /// Why an endpoint was not asked, if one was not.
+    pub fn left_out(&self) -> Option<NotRun> {
+        Endpoint::ALL.into_iter().find_map(|endpoint| match self.outcome(endpoint)? {
+            Outcome::NotRun(reason) => Some(reason),
+            Outcome::Healthy { .. } | Outcome::Failed { .. } => None,
+        })
+    }
+
     /// The outcome of one endpoint, if it was probed.
     pub const fn outcome(&self, endpoint: Endpoint) -> Option<Outcome> {
         match endpoint {
