@@ -16,8 +16,8 @@ export const signing = (world) => describe('signing in', () => {
     await page.getByLabel('Token').fill(text);
     await page.getByRole('button', { name: 'Sign in with a token' }).click();
   };
-  const seen = async (text, path = '/') => {
-    const page = await visit(world.browser, own.product.url + path, { until: SIGN_IN });
+  const seen = async (text, path = '/', options = {}) => {
+    const page = await visit(world.browser, own.product.url + path, { until: SIGN_IN, ...options });
     await signIn(page, text);
     await page.waitForSelector('[data-stream=live]');
     return page;
@@ -101,11 +101,15 @@ export const signing = (world) => describe('signing in', () => {
   });
 
   test('while the monitor doubts itself a banner says so, and nothing is shown as fresh', async () => {
-    const page = await seen(own.admin);
+    const page = await seen(own.admin, '/', { bypassCSP: true, reducedMotion: 'reduce' });
     await own.spokes.behaveAll({ share: 1 }, 'unreachable');
     await page.getByText('The monitor doubts its own network').waitFor({ timeout: 60_000 });
     await eventually('stale tiles', async () => (await count(page, 'stale')) > SPOKES / 2, 30_000);
     await page.screenshot({ path: join(KEPT, 'banner.png') });
+    await page.goto(`${own.product.url}/table`);
+    await page.waitForSelector('tr.old');
+    await page.screenshot({ path: join(KEPT, 'stale.png') });
+    assert.deepEqual(await grave(page), [], 'what is stale is read as easily as the rest');
     await own.spokes.behaveAll({ share: 1 }, 'healthy');
     await page.getByText('The monitor doubts its own network').waitFor({ state: 'detached', timeout: 60_000 });
     await leave(page);
