@@ -1,5 +1,6 @@
 //! The report in words and tables.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::{Checked, Report};
@@ -45,7 +46,17 @@ pub fn summary(report: &Report) -> String {
         let _ = writeln!(text, "  {sign} {:<38} {:>14}  ({})", limit.figure, value(limit), limit.limit);
     }
     report.findings.iter().take(10).for_each(|finding| text.push_str(&format!("  ! {finding}\n")));
+    if !report.passed() {
+        text.push_str(&machine(&report.figures));
+    }
     text
+}
+
+/// What the machine gave, for who wonders why a limit was missed.
+fn machine(figures: &BTreeMap<String, f64>) -> String {
+    let of_it = ["stolen_percent", "stood_still_max_seconds", "monitor_lost_share"];
+    let known = of_it.into_iter().filter_map(|name| Some(format!("{name} {}", number(*figures.get(name)?))));
+    format!("  the machine: {}\n", known.collect::<Vec<_>>().join(", "))
 }
 
 fn outcome(report: &Report) -> &'static str {
@@ -91,6 +102,13 @@ mod tests {
     fn numbers_have_as_many_digits_as_help() {
         let told: Vec<String> = [0.0, 12.0, 1_234.56, 12.345, 0.012_34, f64::INFINITY].map(number).to_vec();
         assert_eq!(told, ["0", "12", "1234.6", "12.35", "0.0123", "inf"]);
+    }
+
+    #[test]
+    fn what_is_known_of_the_machine_is_told() {
+        let figures = [("lost", 1.0), ("monitor_lost_share", 0.352), ("stood_still_max_seconds", 0.84)];
+        let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(machine(&figures), "  the machine: stood_still_max_seconds 0.84, monitor_lost_share 0.352\n");
     }
 
     #[test]
