@@ -40,8 +40,9 @@ pub trait Prober: Send + Sync + 'static {
 /// What is kept between the checks of one cluster: connections, TLS sessions. Never shared between clusters.
 pub trait Session: Send + 'static {
     /// Probes every configured endpoint concurrently, each under the target's deadline, which starts when the probe
-    /// has its permit and is put off by what the vigil says the process missed, for [`PATIENCE`](crate::doubt::PATIENCE) times as long at most. A failure that want of
-    /// time may cause is told as [`NotRun::Stalled`](crate::health::NotRun) then. With `fresh`, over new connections.
+    /// has its permit and is put off by what the vigil says the process missed, for [`PATIENCE`](crate::doubt::PATIENCE)
+    /// times as long at most. A failure that want of time may cause is told as
+    /// [`NotRun::Stalled`](crate::health::NotRun) then. With `fresh`, over new connections.
     /// Always ends; never panics on anything a spoke sends.
     fn check(&mut self, fresh: bool) -> BoxFuture<'_, CheckReport>;
 

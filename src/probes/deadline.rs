@@ -106,8 +106,7 @@ impl<'a> Deadline<'a> {
         })
     }
 
-    /// What `trouble` is worth: a failure that want of time can cause says nothing when the process missed so much that it may
-    /// be its own fault, a tenth of the deadline and half a second at least.
+    /// What `trouble` is worth: a failure that want of time can cause says nothing when the process missed much of it.
     pub(super) fn weigh(&self, trouble: Trouble) -> Trouble {
         match trouble {
             Trouble::Failed(cause) if cause.is_want_of_time() && self.missed() >= self.much() => {
@@ -117,6 +116,7 @@ impl<'a> Deadline<'a> {
         }
     }
 
+    /// So much missed time that a failure may be its fault: a tenth of the deadline, and half a second at least.
     fn much(&self) -> Duration {
         (self.span / 10).max(Duration::from_millis(500))
     }

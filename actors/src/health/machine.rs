@@ -204,20 +204,7 @@ impl Machine {
                 let plan = self.plan_after_nothing(reason);
                 self.plan(at, plan, &mut effects);
             }
-            Ok(sight) => {
-                self.stamp(at, &sight, &mut effects);
-                if self.leaves_suspicion(report, &sight) {
-                    // The API server answered, whatever it did before.
-                    self.status.memory.leaning = Some(State::Degraded);
-                } else {
-                    self.weigh(at, sight, trust, &mut effects);
-                }
-                let plan = report.left_out().map(|reason| self.plan_after_nothing(reason));
-                self.second_look &= plan.is_some();
-                if plan == Some(Plan::Recheck) && self.plan == Plan::Regular {
-                    self.plan(at, Plan::Recheck, &mut effects);
-                }
-            }
+            Ok(sight) => self.seen(at, report, sight, trust, &mut effects),
         }
         let closed = std::mem::take(&mut self.closed) && self.plan == Plan::Regular;
         if std::mem::take(&mut self.again) || closed {
@@ -226,6 +213,21 @@ impl Machine {
             effects.wake_at = None;
         }
         effects
+    }
+
+    fn seen(&mut self, at: Moment, report: &CheckReport, sight: Sight, trust: Trust, effects: &mut Effects) {
+        self.stamp(at, &sight, effects);
+        if self.leaves_suspicion(report, &sight) {
+            // The API server answered, whatever it did before.
+            self.status.memory.leaning = Some(State::Degraded);
+        } else {
+            self.weigh(at, sight, trust, effects);
+        }
+        let plan = report.left_out().map(|reason| self.plan_after_nothing(reason));
+        self.second_look &= plan.is_some();
+        if plan == Some(Plan::Recheck) && self.plan == Plan::Regular {
+            self.plan(at, Plan::Recheck, effects);
+        }
     }
 
     /// Is nothing amiss in this report only because an endpoint was not asked that failed before in this streak? Then it neither
