@@ -119,6 +119,20 @@ async fn thousands_of_events_keep_their_order_and_the_stream_its_length() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_took_without_the_bus_hearing_of_it_is_not_told_twice() {
+    let redis = Redis::start_new().await;
+    // What another bus sent is to this one as what it sent itself and heard no answer to.
+    let (bus, other) = (connected(&options(&redis)).await, connected(&options(&redis)).await);
+    let all = events(ClusterId::FLEET, 1..1_001);
+    bus.publish(&all[..300]).await.unwrap();
+    other.publish(&all[300..400]).await.unwrap();
+    let mut listener = Subscriber::listen(&redis, &["t:events:all"]).await;
+    bus.publish(&all).await.unwrap();
+    assert_eq!(positions(&redis).await, (1..1_001).collect::<Vec<_>>());
+    assert_eq!(listener.next(SOON).await.map(|(_, json)| json), Some(all[400].json.to_string()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_server_is_told_at_once_and_the_first_try_after_its_return_succeeds() {
     let mut redis = Redis::start_new().await;
     let bus = connected(&impatient(&redis)).await;

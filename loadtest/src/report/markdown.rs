@@ -108,7 +108,7 @@ mod tests {
     fn what_is_known_of_the_machine_is_told() {
         let figures = [("lost", 1.0), ("monitor_lost_share", 0.352), ("stood_still_max_seconds", 0.84)];
         let figures = figures.map(|(name, value)| (name.to_owned(), value)).into();
-        assert_eq!(machine(&figures), "  the machine: stood_still_max_seconds 0.84, monitor_lost_share 0.352\n");
+        assert_eq!(machine(&figures), "  the machine: stood_still_max_seconds 0.8400, monitor_lost_share 0.3520\n");
     }
 
     #[test]
