@@ -1,7 +1,7 @@
 //! The fan-out: publishes every event in the order of its place, and remembers how far it got.
 //!
 //! Live, it reads from the outbox's memory; after an outage or a restart from the log, then live again. Since it follows
-//! one position, nothing is published out of order. What was published but not yet marked comes twice, with the same id.
+//! one position, nothing is published out of order. What was published but not yet marked may come twice, with the same id.
 
 use std::{sync::Arc, time::Duration};
 

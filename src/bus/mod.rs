@@ -120,9 +120,9 @@ impl RedisBus {
         let _ = tokio::time::timeout(self.patience, self.client.quit()).await;
     }
 
-    /// Publishes some events, all or none; returns where the stream ended before them. One that ended before what was
-    /// acknowledged takes none: the server was killed, or a replica took over, and has forgotten. What of an attempt that
-    /// was given up reaches a server late is held to the same.
+    /// Publishes some events, all or none, but for those with which the stream ends already; returns where it ended before
+    /// them. One that ended before what was acknowledged takes none: the server was killed, or a replica took over, and has
+    /// forgotten. What of an attempt that was given up reaches a server late is held to the same.
     async fn publish_some(&self, events: &[Arc<Event>]) -> Result<i64, Error> {
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
         let names = &self.names;
@@ -149,6 +149,8 @@ impl RedisBus {
 #[async_trait]
 impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
+        let acknowledged = self.acknowledged.load(Ordering::Acquire);
+        let events = &events[events.partition_point(|event| event.position <= acknowledged)..];
         for some in events.chunks(PORTION) {
             if !self.may_ask() {
                 return Err(PublishError::refused("left alone for a while".to_owned()));
