@@ -150,7 +150,8 @@ impl RedisBus {
 impl Publisher for RedisBus {
     async fn publish(&self, events: &[Arc<Event>]) -> Result<(), PublishError> {
         let acknowledged = self.acknowledged.load(Ordering::Acquire);
-        let events = &events[events.partition_point(|event| event.position <= acknowledged)..];
+        let is_there = |event: &Arc<Event>| acknowledged > 0 && event.position <= acknowledged;
+        let events = &events[events.partition_point(is_there)..];
         for some in events.chunks(PORTION) {
             if !self.may_ask() {
                 return Err(PublishError::refused("left alone for a while".to_owned()));
