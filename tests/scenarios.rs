@@ -4,6 +4,8 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Condvar, Mutex};
+use std::thread::available_parallelism;
 
 #[test]
 fn every_transition_of_the_spokes_is_told_once_in_order_and_no_other() {
@@ -40,7 +42,28 @@ fn a_stopped_fleetbeat_blames_nobody_afterwards() {
     run("sigstop-60");
 }
 
-/// Two at once: most of their time is waiting.
+/// Runs that are under way.
+static UNDER_WAY: Mutex<usize> = Mutex::new(0);
+static ONE_ENDED: Condvar = Condvar::new();
+
+/// The right to run a scenario. Every core has one: more at once starve each other.
+struct Turn;
+
+impl Turn {
+    fn wait() -> Self {
+        let most = available_parallelism().map_or(1, usize::from);
+        *ONE_ENDED.wait_while(UNDER_WAY.lock().unwrap(), |count| *count >= most).unwrap() += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *UNDER_WAY.lock().unwrap() -= 1;
+        ONE_ENDED.notify_one();
+    }
+}
+
 #[track_caller]
 fn run_both(one: &str, other: &str) {
     std::thread::scope(|scope| {
@@ -61,7 +84,9 @@ fn run(scenario: &str) {
         .arg(fleetbeat)
         .arg("--out")
         .arg(&out);
+    let turn = Turn::wait();
     let output = command.output().unwrap();
+    drop(turn);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{}\n{}\n{}", text(&output.stdout), text(&output.stderr), out.display());
 }
