@@ -215,6 +215,7 @@ impl Machine {
         effects
     }
 
+    /// Takes in a report that says something, and asks again soon for what it left out.
     fn seen(&mut self, at: Moment, report: &CheckReport, sight: Sight, trust: Trust, effects: &mut Effects) {
         self.stamp(at, &sight, effects);
         if self.leaves_suspicion(report, &sight) {
@@ -236,8 +237,7 @@ impl Machine {
         if self.status.memory.worse == 0 || (self.status.state, sight.state) != (State::Online, State::Online) {
             return false;
         }
-        let failed = |leaning: Sight, endpoint| leaning.findings.of(endpoint).is_some_and(|finding| !finding.healthy);
-        let suspected = |endpoint| self.leaning.is_none_or(|leaning| failed(leaning, endpoint));
+        let suspected = |endpoint| self.leaning.is_none_or(|leaning| leaning.findings.is_failing(endpoint));
         let not_asked = |endpoint| matches!(report.outcome(endpoint), Some(Outcome::NotRun(_)));
         Endpoint::ALL.into_iter().any(|endpoint| not_asked(endpoint) && suspected(endpoint))
     }

@@ -13,7 +13,7 @@ pub const fn cost(endpoint: Endpoint) -> u8 {
 
 /// The score of some findings, 0 to 100.
 pub fn of(findings: &Findings) -> u8 {
-    let failing = Endpoint::ALL.into_iter().filter(|&endpoint| findings.of(endpoint).is_some_and(|f| !f.healthy));
+    let failing = Endpoint::ALL.into_iter().filter(|&endpoint| findings.is_failing(endpoint));
     failing.fold(100, |score, endpoint| score - cost(endpoint))
 }
 

@@ -72,6 +72,11 @@ impl Findings {
         }
     }
 
+    /// Was the endpoint found failing?
+    pub fn is_failing(&self, endpoint: Endpoint) -> bool {
+        self.of(endpoint).is_some_and(|finding| !finding.healthy)
+    }
+
     /// The first failing endpoint, API server first, and why it fails.
     pub fn worst(&self) -> Option<(Endpoint, Failure)> {
         Endpoint::ALL.into_iter().find_map(|endpoint| {
