@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use tokio::net::TcpStream;
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::stand::{hear, say};
@@ -25,14 +26,14 @@ fn program(name: &str, install: &str) -> Option<PathBuf> {
     found
 }
 
-/// Asks for `/health` again and again until `done`; the 99th percentile of how long that took, and how often it was asked.
-async fn health_while(client: &Client, done: impl Future<Output = ()>) -> (Duration, usize) {
+/// How long `/health` takes, asked again and again until `done`.
+async fn health_while(client: &Client, done: impl Future<Output = ()>) -> Vec<Duration> {
     let mut took = Vec::new();
     tokio::pin!(done);
     loop {
         tokio::select! {
             biased;
-            () = &mut done => break,
+            () = &mut done => return took,
             spent = async {
                 let begin = Instant::now();
                 client.get("/health").await.expect(200);
@@ -41,31 +42,43 @@ async fn health_while(client: &Client, done: impl Future<Output = ()>) -> (Durat
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    took.sort();
-    (took[(took.len() * 99).div_ceil(100) - 1], took.len())
 }
 
-/// Asks while an attack goes on. A busy machine makes answers late without any, so three attacks may be tried: what an attack does
-/// it does every time.
-/// An attack says what was wrong with it.
+fn p99(mut took: Vec<Duration>) -> Duration {
+    took.sort();
+    took[(took.len() * 99).div_ceil(100) - 1]
+}
+
+/// Asks while an attack goes on, and right before and after it. What counts is what the attack adds: where answers take long without
+/// any, they may take twice as long with it. An attack says what was wrong with it, and as what it does it does every time, a machine
+/// that was busy with something else may try three.
 async fn hardly_felt(client: &Client, what: &str, mut attack: impl AsyncFnMut() -> Option<String>) {
     const ATTEMPTS: usize = 3;
+    const FAST: Duration = Duration::from_millis(100);
+    let quiet_for = || tokio::time::sleep(Duration::from_secs(2));
     let mut seen = Vec::new();
     for _ in 0..ATTEMPTS {
-        let (quiet, _) = health_while(client, tokio::time::sleep(Duration::from_secs(2))).await;
+        let mut without = health_while(client, quiet_for()).await;
         let mut wrong = None;
-        let (p99, count) = health_while(client, async { wrong = attack().await }).await;
-        println!("{what}: /health p99 {p99:.1?} over {count} requests; {quiet:.1?} without; {wrong:?}");
-        if p99 < Duration::from_millis(100) && wrong.is_none() {
+        let during = health_while(client, async { wrong = attack().await }).await;
+        without.extend(health_while(client, quiet_for()).await);
+        let count = during.len();
+        let (during, without) = (p99(during), p99(without));
+        println!("{what}: /health p99 {during:.1?} over {count} requests; {without:.1?} without; {wrong:?}");
+        if during < FAST.max(2 * without) && wrong.is_none() {
             return;
         }
-        seen.push((p99, wrong));
+        seen.push((during, without, wrong));
     }
     panic!("{what}: {seen:?}");
 }
 
+/// Attackers take turns: each is to be told from a process that nobody attacks, and needs the cores itself.
+static ATTACKERS: Mutex<()> = Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_half_sent_requests_are_closed_in_time_and_hurt_nobody() {
+    let _turn = ATTACKERS.lock().await;
     let product = Product::new().set("auth.tokens.enabled", true).started().await;
     let at = product.url().trim_start_matches("http://").to_owned();
     let halves = [
@@ -98,6 +111,7 @@ async fn two_hundred_half_sent_requests_are_closed_in_time_and_hurt_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slowhttptest_finds_the_door_open_and_its_own_connections_closed() {
     let Some(slow) = program("slowhttptest", "apt-get install slowhttptest") else { return };
+    let _turn = ATTACKERS.lock().await;
     // Strangers' bodies are not waited for: for those the API has to be open.
     for (mode, path, guarded) in [("-H", "/health", true), ("-B", "/api/v1/clusters", false)] {
         let product = Product::new().set("auth.tokens.enabled", guarded).started().await;
@@ -137,6 +151,7 @@ async fn tls_product(scratch: &Scratch, authority: &Authority) -> (Product, u16)
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sslyze_finds_nothing_weak() {
     let Some(sslyze) = program("sslyze", "pip install sslyze") else { return };
+    let _turn = ATTACKERS.lock().await;
     let (scratch, authority) = (Scratch::new(), Authority::new());
     let (_product, port) = tls_product(&scratch, &authority).await;
     let authorities = scratch.write("ca.pem", &authority.pem(), None);
