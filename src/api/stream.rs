@@ -290,6 +290,6 @@ impl Follower {
 fn in_one(frames: &[Arc<Frame>]) -> Bytes {
     match frames {
         [only] => only.sse().clone(),
-        _ => frames.iter().flat_map(|frame| frame.sse().iter().copied()).collect(),
+        _ => frames.iter().map(|frame| &frame.sse()[..]).collect::<Vec<_>>().concat().into(),
     }
 }
